@@ -1,0 +1,31 @@
+"""The pipeline: from a request to a result. `evaluate` is the whole of it for a script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .config import RunConfig
+
+if TYPE_CHECKING:
+    from ..leaderboards import Result
+
+__all__ = ["RunConfig", "evaluate"]
+
+
+def evaluate(editor: str, **options: Any) -> Result:
+    """Run a benchmark and return its result.
+
+    Args:
+        editor: Registered name of the editor.
+        options: Fields of `RunConfig`: model, suite, num_edits, output, ...
+
+    Raises:
+        InputError: something in the request cannot be done; says what and what to do.
+
+    Example:
+        result = evaluate("memit", num_edits=20, output="runs/mine")
+        print(result.summary.immediate["es"])
+    """
+    from .runner import run  # torch is imported only when something runs
+
+    return run(RunConfig(editor=editor, **options)).result

@@ -1,0 +1,14 @@
+"""Short names of models, read without torch."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+
+def model_aliases() -> dict[str, dict[str, Any]]:
+    """Return `models.yaml`: alias to hub id or installed package."""
+    path = files("seqedit_bench.benchmark") / "models.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,0 +1,229 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..leaderboards import ResultError, read_result
+from ..leaderboards.compare import comparison_table, result_table
+from ..tasks.errors import InputError, unknown_name
+from .config import RunConfig
+
+app = typer.Typer(
+    help="Benchmark sequential knowledge editing of language models.\n\n"
+    "`seqedit-bench --editor NAME ...` is short for `seqedit-bench run --editor NAME ...`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
+EditorPath = Annotated[
+    Path | None,
+    typer.Option(help="Python file that registers an editor. It is code and runs with your rights."),
+]
+Model = Annotated[str, typer.Option(help="Hub id, local folder, or alias: `list models`.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the official data files.", envvar="SEQEDIT_DATA_DIR"),
+]
+DataSource = Annotated[
+    str | None, typer.Option(help="bundled, folder or hub; default: the folder, else the suite's.")
+]
+Device = Annotated[str | None, typer.Option(help="Torch device; default: the GPU if there is one.")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="float32, bfloat16 or float16. Single edits change weights by less than half "
+        "precision can hold, so anything but float32 measures the rounding too."
+    ),
+]
+CacheDir = Annotated[
+    Path,
+    typer.Option(help="Folder for converted models and second moments.", envvar="SEQEDIT_CACHE_DIR"),
+]
+DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
+
+
+@app.command("run")
+def run_command(
+    editor: Editor,
+    editor_path: EditorPath = None,
+    model: Model = "smollm2-135m",
+    suite: Annotated[str, typer.Option(help="Suite name or YAML file: `list suites`.")] = "quick",
+    edits: Annotated[str | None, typer.Option(help="Edit stream; default: the suite's.")] = None,
+    num_edits: Annotated[int | None, typer.Option(min=1, help="Facts to edit.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Facts per call of the editor.")] = 1,
+    sample: Annotated[int, typer.Option(min=0, max=9, help="Which of the paper's edit orders.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    data_dir: DataDir = None,
+    data_source: DataSource = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    hparams: Annotated[
+        list[str] | None, typer.Option(help="key=value, may be repeated; values in YAML.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Run directory; default: runs/<suite>/<model>/<editor>/<time>."),
+    ] = None,
+    cache_dir: CacheDir = DEFAULT_CACHE,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Edit a model fact after fact and measure it on the way."""
+    fields = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
+    config = _config({**fields, "hparams": tuple(hparams or ())})
+    from .display import display_for
+    from .runner import Silent, run
+
+    console = Console(stderr=json)
+    if quiet:
+        outcome = run(config, Silent())
+    else:
+        with display_for(console) as display:
+            outcome = run(config, display)
+    if json:
+        sys.stdout.write(outcome.result.to_json())
+    else:
+        console.print(result_table(outcome.result))
+        console.print(f"result: {outcome.path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _config(fields: dict[str, Any]) -> RunConfig:
+    try:
+        return RunConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"--{flag} {first['input']!r}: {first['msg']}") from None
+
+
+@app.command("list")
+def list_command(
+    what: Annotated[Literal["editors", "tasks", "suites", "models"], typer.Argument()],
+) -> None:
+    """List what can be named on the command line."""
+    from . import listing
+
+    table = Table(box=None, pad_edge=False)
+    headings, rows = listing.LISTINGS[what]()
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+@app.command("compare")
+def compare_command(
+    results: Annotated[list[Path], typer.Argument(help="Run directories or leaderboard.json files.")],
+) -> None:
+    """Show results side by side."""
+    Console().print(comparison_table([read_result(path) for path in results]))
+
+
+@app.command("moments")
+def moments_command(
+    model: Model = "smollm2-135m",
+    text: Annotated[
+        Path | None, typer.Option(help="Text file, documents separated by blank lines.")
+    ] = None,
+    hub: Annotated[str | None, typer.Option(help="Data set on the hub with a text column.")] = None,
+    from_npz: Annotated[
+        Path | None, typer.Option(help="Folder with the .npz files of ROME and MEMIT.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens to average over; default: 10 x d_ff.")
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Layers, e.g. 3,4,5; default: all that our editors need for this model."),
+    ] = None,
+    mom2_dtype: Annotated[str, typer.Option(help="Type of the sums: float32 or float64.")] = "float32",
+    device: Device = None,
+    cache_dir: CacheDir = DEFAULT_CACHE,
+) -> None:
+    """Estimate or check the second moments that editors need, ahead of a run."""
+    from .display import display_for
+    from .moments import precompute
+
+    console = Console()
+    with display_for(console) as display:
+        moments = precompute(
+            model=model,
+            source=_moment_source(text, hub, from_npz),
+            num_tokens=tokens,
+            layers=_layers(layers),
+            mom2_dtype=mom2_dtype,
+            device=device,
+            cache_dir=cache_dir,
+            observer=display,
+        )
+    table = Table("layer", "tokens", "condition number", "text")
+    for moment in moments:
+        table.add_row(
+            str(moment.layer), str(moment.tokens), f"{moment.condition:.3g}", Text(moment.source)
+        )
+    console.print(table)
+    use = f"mom2_source={moments[0].source}"
+    console.print(f"use: --hparams {use}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _moment_source(text: Path | None, hub: str | None, from_npz: Path | None) -> str:
+    given = [
+        word
+        for word in (text and str(text), hub and f"hub:{hub}", from_npz and f"npz:{from_npz}")
+        if word
+    ]
+    if len(given) > 1:
+        raise InputError("--text, --hub and --from-npz exclude each other: give one")
+    return given[0] if given else "auto"
+
+
+def _layers(text: str | None) -> list[int] | None:
+    try:
+        return sorted({int(part) for part in text.split(",")}) if text else None
+    except ValueError:
+        raise InputError(f"--layers {text!r}: write numbers separated by commas") from None
+
+
+def _version(show: bool) -> None:
+    if show:
+        sys.stdout.write(f"seqedit-bench {version('seqedit-bench')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; user mistakes end in one line and exit status 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0].startswith("--") and arguments[0] not in ("--help", "--version"):
+        arguments = ["run", *arguments]
+    commands = [command.name for command in app.registered_commands if command.name]
+    try:
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
+            raise unknown_name("command", arguments[0], commands)
+        app(args=arguments, prog_name="seqedit-bench")
+    except (InputError, ResultError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped: what was measured so far is in the run directory\n")
+        raise SystemExit(130) from None

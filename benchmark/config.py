@@ -1,0 +1,55 @@
+"""What a run is: every command-line flag that changes it is one field of the same name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RunConfig(BaseModel):
+    """The request for one run; None means that the suite decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    editor: str
+    """Registered name of the editor."""
+    editor_path: Path | None = None
+    """A Python file that registers more editors."""
+    model: str = "smollm2-135m"
+    """Alias, hub id or folder."""
+    suite: str = "quick"
+    """Name of a suite, or a YAML file."""
+    edits: str | None = None
+    """Edit stream."""
+    num_edits: int | None = Field(None, ge=1)
+    """How many facts to edit."""
+    batch_size: int = Field(1, ge=1)
+    """Facts given to the editor at a time."""
+    sample: int = Field(1, ge=0, le=9)
+    """Which of the paper's ten edit orders."""
+    seed: int = 0
+    """Seed of everything random."""
+    data_source: Literal["bundled", "folder", "hub"] | None = None
+    """Where data comes from; a data folder if one is named."""
+    data_dir: Path | None = None
+    """Folder with the official files."""
+    device: str | None = None
+    """Torch device; None takes the GPU if there is one."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights."""
+    hparams: tuple[str, ...] = ()
+    """Hyper-parameters to set by hand, `key=value`."""
+    output: Path | None = None
+    """Run directory; None makes one under `runs/`."""
+    cache_dir: Path = Path.home() / ".cache" / "seqedit-bench"
+    """Folder for converted models and second moments."""
+
+    def output_dir(self, suite: str, now: datetime) -> Path:
+        """Return the run directory: the one asked for, or runs/<suite>/<model>/<editor>/<time>."""
+        if self.output is not None:
+            return self.output
+        model = self.model.rstrip("/").rsplit("/", 1)[-1]
+        return Path("runs", suite, model, self.editor, now.strftime("%Y%m%d-%H%M%S"))

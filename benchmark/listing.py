@@ -1,0 +1,81 @@
+"""What `seqedit-bench list` shows; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from ..editors import about_editor, available_editors
+from .aliases import model_aliases
+from .suite import available_suites, load_suite
+
+Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def editors() -> Listing:
+    """Return name, kind, needs, batches and summary of each editor."""
+    rows = []
+    for name in available_editors():
+        about = about_editor(name)
+        rows.append(
+            (
+                name,
+                about.get("kind", "?"),
+                ", ".join(about.get("needs", [])) or "-",
+                "yes" if about.get("batched") else "no",
+                about.get("summary", "installed by another package"),
+                about.get("paper", "?"),
+            )
+        )
+    return ("editor", "kind", "needs", "batches", "summary", "paper"), rows
+
+
+class _HarnessLoader(yaml.SafeLoader):
+    """Reads the harness's YAML without running the functions it names."""
+
+
+_HarnessLoader.add_constructor(
+    "!function", lambda loader, node: str(loader.construct_scalar(node))  # type: ignore[arg-type]
+)
+
+
+def tasks() -> Listing:
+    """Return name, folder and first comment line of each task file."""
+    root = Path(str(files("seqedit_bench.tasks")))
+    rows = []
+    for path in sorted(root.rglob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        task = yaml.load(text, Loader=_HarnessLoader).get("task")  # a SafeLoader
+        if isinstance(task, str):
+            summary = text.splitlines()[0].removeprefix("# ")
+            rows.append((task, str(path.parent.relative_to(root)), summary))
+    return ("task", "folder", "summary"), rows
+
+
+def suites() -> Listing:
+    """Return name, version, data and description of each suite."""
+    rows = []
+    for name in available_suites():
+        suite = load_suite(name)
+        rows.append((name, str(suite.version), suite.data_source, suite.description))
+    return ("suite", "version", "data", "description"), rows
+
+
+def models() -> Listing:
+    """Return alias, place and description of each model with a short name."""
+    rows = [
+        (alias, entry.get("hub") or f"package {entry['wheel']}", entry["about"])
+        for alias, entry in model_aliases().items()
+    ]
+    return ("alias", "from", "about"), rows
+
+
+LISTINGS: dict[str, Callable[[], Listing]] = {
+    "editors": editors,
+    "tasks": tasks,
+    "suites": suites,
+    "models": models,
+}

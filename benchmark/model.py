@@ -1,0 +1,188 @@
+"""Models: load one by alias, folder or hub id; follow how far editing has moved its weights."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from ..editors._fingerprint import weights_sha256
+from ..tasks.errors import InputError, unknown_name
+from ..tasks.sources import file_sha256
+from ..tasks.tokenization import Tokenizer
+from .aliases import model_aliases
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to be edited, and what it is."""
+
+    model: PreTrainedModel
+    tokenizer: Tokenizer
+    name: str
+    """As the user named it."""
+    revision: str | None
+    """Commit on the hub, where there is one."""
+    weights_sha256: str
+    """Digest of the weights as loaded."""
+
+
+def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) -> LoadedModel:
+    """Load a causal language model in eval mode, with its fast tokenizer.
+
+    Args:
+        name: An alias of `models.yaml`, a folder, or a hub id.
+        device: Torch device; None takes the GPU if there is one.
+        dtype: Type of the weights; never the checkpoint's own by default (transformers 5 loads
+            half-precision checkpoints as half, where small edits round to nothing).
+        cache_dir: Where the bundled model's converted weights are kept.
+
+    Raises:
+        InputError: the model is unknown, not installed, not downloadable, or not loadable.
+    """
+    place = locate_model(name, cache_dir=cache_dir)
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype))
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"cannot load model {name!r} from {place}: {reason}") from error
+    if not tokenizer.is_fast:
+        raise InputError(f"model {name!r} has no fast tokenizer: subjects cannot be located")
+    try:
+        model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
+    model.eval()
+    revision = getattr(model.config, "_commit_hash", None)
+    return LoadedModel(model, tokenizer, name, revision, weights_sha256(model))
+
+
+def locate_model(name: str, *, cache_dir: Path) -> str:
+    """Return what to hand to `from_pretrained`: a folder or a hub id.
+
+    Raises:
+        InputError: the name is none of alias, folder and hub id.
+    """
+    aliases = model_aliases()
+    if name in aliases:
+        entry = aliases[name]
+        return entry["hub"] if "hub" in entry else str(_from_wheel(name, entry, cache_dir))
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise InputError(f"model folder {name} has no config.json")
+        return name
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith("/"):
+        return name
+    if "/" in name:
+        raise InputError(f"model folder {name} is not there")
+    raise unknown_name("model", name, aliases)
+
+
+def _from_wheel(name: str, entry: dict[str, Any], cache_dir: Path) -> Path:
+    """Convert a GGUF file out of an installed package to safetensors, once, and return the folder.
+
+    `find_spec` does not run the package: its own imports are not installed.
+    """
+    spec = importlib.util.find_spec(entry["wheel"])
+    if spec is None or spec.origin is None:
+        raise InputError(f"model {name!r} is not installed: {entry['install']} (`make demo` does it)")
+    folder = cache_dir / "models" / f"{name}-{entry['sha256'][:12]}"
+    if (folder / "config.json").is_file():
+        return folder
+    source = next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf"))), None)
+    if source is None or file_sha256(source) != entry["sha256"]:
+        raise InputError(f"model {name!r}: the installed file is not the expected one: {entry['install']}")
+    if importlib.util.find_spec("gguf") is None:
+        raise InputError(f"model {name!r} needs the gguf package to be read: pip install gguf")
+    _convert(source, folder)
+    return folder
+
+
+def _convert(source: Path, folder: Path) -> None:
+    from tokenizers import pre_tokenizers
+
+    arguments = {"gguf_file": source.name}
+    # The reader draws a bar of its own that no setting turns off.
+    with contextlib.redirect_stderr(io.StringIO()):
+        model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, **arguments)
+    # The loader restores only the byte-level step; SmolLM2 splits digits one by one before it.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    # The saved weights are plain float32: nothing may take them for quantised ones.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.hf_quantizer = None
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent))
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    try:
+        temporary.replace(folder)
+    except OSError:
+        shutil.rmtree(temporary)  # another process was faster
+        json.loads((folder / "config.json").read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far one matrix is from where it started."""
+
+    l2: float
+    """Frobenius norm of the difference."""
+    l2_per_param: float
+    """The same divided by the number of entries: the paper's normalised distance."""
+    l2_relative: float
+    """The same divided by the norm of the original."""
+
+
+class OriginalWeights:
+    """Copies of the matrices an editor changes: to measure distance, take deltas, and restore.
+
+    The model itself is the only other copy in memory.
+    """
+
+    def __init__(self, model: PreTrainedModel, names: Sequence[str]) -> None:
+        self._live = {name: model.get_parameter(name) for name in names}
+        self._originals = {name: live.detach().clone() for name, live in self._live.items()}
+
+    def deltas(self) -> dict[str, Tensor]:
+        """Return live minus original, by parameter name."""
+        return {
+            name: live.detach() - self._originals[name] for name, live in self._live.items()
+        }
+
+    def distances(self) -> dict[str, Distance]:
+        """Return the distance of each weight matrix; biases, which are vectors, are left out."""
+        result = {}
+        for name, live in self._live.items():
+            if live.dim() < 2:
+                continue
+            original = self._originals[name]
+            l2 = float((live.detach().float() - original.float()).norm())
+            result[name] = Distance(l2, l2 / live.numel(), l2 / float(original.float().norm()))
+        return result
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the original values back, bit for bit."""
+        for name, live in self._live.items():
+            live.copy_(self._originals[name])

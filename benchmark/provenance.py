@@ -1,0 +1,58 @@
+"""What a number depends on besides the configuration: versions, commit, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("seqedit-bench", "torch", "transformers", "lm-eval", "datasets", "tokenizers")
+
+
+def collect(device: torch.device, started: datetime) -> dict[str, Any]:
+    """Return versions, commit, dirty flag, platform, device and start time."""
+    commit, dirty = _commit()
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "commit": commit,
+        "dirty": dirty,
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
+    }
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """Return commit and dirty flag of the checkout this runs from; None for an installed copy."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "pyproject.toml").is_file():
+        return None, None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit.strip(), bool(_git(root, "status", "--porcelain").strip())
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the peak in bytes: of the GPU where one is used, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

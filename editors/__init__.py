@@ -1,0 +1,20 @@
+"""Editors: methods that write facts into a language model."""
+
+from ..tasks import EditRequest
+from ._base import Editor, EditReport, Hparams, ModelShape
+from ._hparams import about_editor, resolve_hparams
+from ._registry import available_editors, get_editor, load_editor_file, register_editor
+
+__all__ = [
+    "EditReport",
+    "EditRequest",
+    "Editor",
+    "Hparams",
+    "ModelShape",
+    "about_editor",
+    "available_editors",
+    "get_editor",
+    "load_editor_file",
+    "register_editor",
+    "resolve_hparams",
+]

@@ -1,0 +1,127 @@
+"""What an editor is: one class, one method that must be written."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from ..tasks import EditRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from ..tasks.tokenization import Tokenizer
+
+Kind = Literal["weights", "hooks", "context"]
+Need = Literal["covariance", "training", "subject"]
+
+
+class Progress(Protocol):
+    """Where long preparation reports to."""
+
+    def __call__(self, what: str, done: int, total: int) -> None: ...
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What hyper-parameters can be derived from when nobody has published any for a model."""
+
+    depth: int
+    """Number of decoder layers."""
+    d_model: int
+    """Width of the residual stream."""
+    d_ff: int
+    """Width of the MLP's inner layer: the length of a key."""
+
+
+class Hparams(BaseModel):
+    """Hyper-parameters of an editor: declare fields, unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def derive(cls, shape: ModelShape) -> dict[str, Any]:
+        """Return values for a model without published ones; merged over the defaults."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class EditReport:
+    """What one call of `Editor.edit` did, for the analysis of the run."""
+
+    per_request: tuple[dict[str, float], ...] = ()
+    """For each request in order: losses, steps, norms, by name; empty if there is nothing to say."""
+    update_norms: dict[str, float] = field(default_factory=dict)
+    """Frobenius norm of this call's change of each parameter, by parameter name."""
+
+
+class Editor(ABC):
+    """A method that writes facts into a model, one call after another.
+
+    `edit` works in place and accumulates; only the runner takes snapshots and restores them.
+    Subclasses are final: to vary a method, compose it from the shared pieces.
+
+    Args:
+        model: The live model. It is in eval mode whenever the editor is called.
+        tokenizer: Its fast tokenizer.
+        hparams: An instance of the class's `Hparams`.
+        seed: Seed of everything random in the editor.
+        cache_dir: Folder for what `prepare` computes and later runs can reuse.
+        progress: Called by long preparation.
+    """
+
+    kind: ClassVar[Kind] = "weights"
+    """Whether edits live in the weights, in hooks, or in the prompt."""
+    batched: ClassVar[bool] = False
+    """Whether `edit` takes more than one request."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """What must be there before the first edit."""
+    Hparams: ClassVar[type[Hparams]] = Hparams
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Tokenizer,
+        hparams: Hparams,
+        *,
+        seed: int = 0,
+        cache_dir: Path,
+        progress: Progress = silent,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.hparams = hparams
+        self.seed = seed
+        self.cache_dir = cache_dir
+        self.progress = progress
+
+    def prepare(self) -> dict[str, Any]:
+        """Compute once, on the unedited model, what edits need; return what the run records of it."""
+        return {}
+
+    def edited_parameters(self) -> list[str]:
+        """Return the names of the parameters that edits change; the runner keeps their originals."""
+        return []
+
+    @abstractmethod
+    def edit(self, requests: Sequence[EditRequest]) -> EditReport:
+        """Write these facts into the live model, in place, on top of all earlier edits."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what the editor remembers between edits, besides the weights."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state_dict` returned."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, got {sorted(state)}")

@@ -1,0 +1,65 @@
+"""What the locate-then-edit editors share: hyper-parameters and preparation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ._base import Hparams, ModelShape
+from ._values import ValueSettings
+
+
+class LocateHparams(Hparams):
+    """Hyper-parameters of ROME and MEMIT, under the names of their published files."""
+
+    layers: list[int] = Field(min_length=1)
+    """Layers whose down-projection is edited."""
+    v_num_grad_steps: int = Field(20, ge=1)
+    v_lr: float = Field(0.5, gt=0)
+    v_weight_decay: float = Field(0.5, ge=0)
+    clamp_norm_factor: float = Field(gt=0)
+    kl_factor: float = Field(0.0625, ge=0)
+    fact_token: Literal["subject_last"] = "subject_last"
+    mom2_source: str = "auto"
+    """Text of the second moments: auto, bundled, a file, hub:DATASET or npz:DIR."""
+    mom2_n_tokens: int | None = Field(None, ge=1)
+    """Tokens they are estimated from; null takes 10 * d_ff."""
+    mom2_dtype: Literal["float32", "float64"] = "float32"
+
+    @property
+    def value_settings(self) -> ValueSettings:
+        return ValueSettings(
+            num_grad_steps=self.v_num_grad_steps,
+            lr=self.v_lr,
+            weight_decay=self.v_weight_decay,
+            clamp_norm_factor=self.clamp_norm_factor,
+            kl_factor=self.kl_factor,
+        )
+
+
+def rome_layer(shape: ModelShape) -> int:
+    """Return a layer for single-layer editors: a sixth of the depth.
+
+    Published choices lie between 0.15 (Llama-2-7B, 5 of 32) and 0.35 (GPT-2 XL, 17 of 48); the
+    models with rotary positions that people edit today are at the low end.
+    """
+    return max(1, round(shape.depth / 6)) if shape.depth > 1 else 0
+
+
+def memit_layers(shape: ModelShape) -> list[int]:
+    """Return up to five consecutive layers that end at a quarter of the depth (Llama: 4 to 8)."""
+    last = max(1, shape.depth // 4) if shape.depth > 1 else 0
+    return list(range(max(0, last - 4), last + 1))
+
+
+def encode_strings(name: str, texts: list[str]) -> dict[str, Tensor]:
+    """Store strings in an editor's tensor state, as one UTF-8 buffer separated by NUL."""
+    return {name: torch.tensor(list("\0".join(texts).encode()), dtype=torch.uint8)}
+
+
+def decode_strings(name: str, state: dict[str, Any]) -> list[str]:
+    """Read back what `encode_strings` stored."""
+    return bytes(state[name].tolist()).decode().split("\0")

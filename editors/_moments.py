@@ -1,0 +1,294 @@
+"""Second moments C = E[k k^T] of the keys of a layer, over plain text: estimated once, cached.
+
+The text decides what an edit spares. A source is written as one word:
+
+    bundled        plain English prose written for this project
+    PATH           a text file, documents separated by blank lines
+    hub:DATASET    a data set with a `text` column, e.g. hub:wikimedia/wikipedia/20231101.en
+    npz:DIR        the `.npz` files that the authors of ROME and MEMIT publish
+    auto           bundled where it is long enough for the model, else Wikipedia from the hub
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ..tasks.errors import InputError
+from ..tasks.sources import file_sha256
+from ..tasks.tokenization import Tokenizer, encode
+from ._architecture import Architecture, oriented
+from ._base import Progress, silent
+from ._fingerprint import weights_sha256
+from ._keys import right_pad
+from ._trace import Trace
+
+WIKIPEDIA = "hub:wikimedia/wikipedia/20231101.en"
+MAX_DOCUMENT_TOKENS = 512
+BATCH_TOKENS = 2048
+SAVE_EVERY_BATCHES = 50
+DOCUMENT_SEED = 1
+"""Documents are read in a shuffled order; ROME's code shuffles with this seed."""
+CHARACTERS_PER_TOKEN = 8
+"""Generous: how much text is fetched for the tokens that are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondMoment:
+    """An estimate of E[k k^T] (uncentred) of one layer, and where it comes from."""
+
+    matrix: Tensor
+    """(d_ff, d_ff), on the CPU."""
+    layer: int
+    """The layer whose down-projection reads these keys."""
+    tokens: int
+    """How many keys were averaged."""
+    source: str
+    """The text, as one word; `auto` is resolved."""
+    text_sha256: str
+    """Digest of that text, or of the `.npz` file."""
+
+    def provenance(self) -> dict[str, object]:
+        """Return what a run records of the estimate."""
+        return {
+            "layer": self.layer,
+            "tokens": self.tokens,
+            "source": self.source,
+            "text_sha256": self.text_sha256,
+        }
+
+    def cholesky(self, device: torch.device, *, scale: float = 1.0) -> Tensor:
+        """Return the lower Cholesky factor of scale * C in float64, (d_ff, d_ff).
+
+        Raises:
+            InputError: C is singular; says how many tokens it takes.
+        """
+        factor, failed = torch.linalg.cholesky_ex(self.matrix.to(device, torch.float64) * scale)
+        if bool(failed):
+            d_ff = len(self.matrix)
+            raise InputError(
+                f"second moment of layer {self.layer}: {self.tokens} tokens leave it singular in "
+                f"{d_ff} dimensions; estimate it from {10 * d_ff} (--hparams mom2_n_tokens=...)"
+            )
+        return factor
+
+
+def second_moments(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    architecture: Architecture,
+    layers: Sequence[int],
+    *,
+    source: str = "auto",
+    num_tokens: int | None = None,
+    dtype: str = "float32",
+    cache_dir: Path,
+    progress: Progress = silent,
+) -> dict[int, SecondMoment]:
+    """Return the second moment of each layer's keys, from the cache where it is there.
+
+    Args:
+        model: The unedited model.
+        tokenizer: Its tokenizer.
+        architecture: Where it keeps its layers.
+        layers: Which layers.
+        source: See the module's docstring.
+        num_tokens: Keys to average; None takes ten for each of the d_ff dimensions.
+        dtype: Type of the sums: float32 (as published) or float64.
+        cache_dir: Folder of the cache; its key is made of everything that changes the estimate.
+        progress: Told about tokens done.
+
+    Raises:
+        InputError: the text is missing or too short, or a file does not fit the model.
+    """
+    d_ff = oriented(architecture.mlp_out(model, layers[0])).shape[1]
+    if source.startswith("npz:"):
+        folder = Path(source.removeprefix("npz:"))
+        return {layer: _read_npz(folder, architecture, layer, d_ff) for layer in layers}
+    wanted = num_tokens or 10 * d_ff
+    source, documents = _choose_text(tokenizer, source, wanted)
+    text_sha256 = hashlib.sha256("\n\n".join(documents).encode()).hexdigest()
+    key = {
+        "weights": weights_sha256(model),
+        "text": text_sha256,
+        "tokens": wanted,
+        "dtype": dtype,
+        "document_tokens": MAX_DOCUMENT_TOKENS,
+        "vocabulary": len(tokenizer),
+    }
+    paths = {layer: cache_dir / "moments" / f"{_digest({**key, 'layer': layer})}.safetensors"
+             for layer in layers}
+    missing = [layer for layer in layers if not paths[layer].is_file()]
+    if missing:
+        partial = cache_dir / "moments" / f"{_digest({**key, 'layers': missing})}.partial.safetensors"
+        ids = _cut(tokenizer, documents, wanted)
+        sums = _accumulate(model, architecture, missing, ids, getattr(torch, dtype), partial, progress)
+        for layer, total in sums.items():
+            _save(paths[layer], {"moment": total / wanted}, {**key, "layer": layer})
+        partial.unlink(missing_ok=True)
+    return {
+        layer: SecondMoment(_load(path)[0]["moment"], layer, wanted, source, text_sha256)
+        for layer, path in paths.items()
+    }
+
+
+def _digest(key: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    texts = {key: str(value) for key, value in metadata.items()}
+    save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary, texts)
+    temporary.replace(path)
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, framework="pt") as stream:
+        return {name: stream.get_tensor(name) for name in stream.keys()}, stream.metadata() or {}
+
+
+def _choose_text(tokenizer: Tokenizer, source: str, wanted: int) -> tuple[str, list[str]]:
+    if source == "auto":
+        bundled = _documents("bundled", wanted)
+        if _count(tokenizer, bundled, wanted) >= wanted:
+            return "bundled", bundled
+        source = WIKIPEDIA
+    documents = _documents(source, wanted)
+    have = _count(tokenizer, documents, wanted)
+    if have < wanted:
+        raise InputError(
+            f"text {source!r} has {have} tokens, mom2_n_tokens asks for {wanted}: "
+            "give a longer text, or ask for fewer"
+        )
+    return source, documents
+
+
+def _documents(source: str, wanted: int) -> list[str]:
+    if source.startswith("hub:"):
+        documents = _hub_documents(source.removeprefix("hub:"), wanted * CHARACTERS_PER_TOKEN)
+    else:
+        path = Path(source)
+        if source == "bundled":
+            path = Path(str(files("seqedit_bench.tasks"))) / "data" / "prose.txt"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"text file {path}: {error}") from error
+        documents = [block.strip() for block in text.split("\n\n") if block.strip()]
+    random.Random(DOCUMENT_SEED).shuffle(documents)
+    return documents
+
+
+def _hub_documents(name: str, characters: int) -> list[str]:
+    from datasets import load_dataset
+
+    path, _, config = name.rpartition("/") if name.count("/") == 2 else (name, "", "")
+    try:
+        rows = load_dataset(path, config or None, split="train", streaming=True)
+        documents: list[str] = []
+        for row in rows:
+            documents.append(row["text"])
+            characters -= len(documents[-1])
+            if characters <= 0:
+                break
+        return documents
+    except Exception as error:
+        raise InputError(
+            f"cannot read the text of {name!r} ({type(error).__name__}: {str(error)[:120]}): "
+            "give a text file instead (moments --text FILE, or --hparams mom2_source=FILE)"
+        ) from error
+
+
+def _count(tokenizer: Tokenizer, documents: Sequence[str], enough: int) -> int:
+    total = 0
+    for document in documents:
+        total += len(encode(tokenizer, document)[:MAX_DOCUMENT_TOKENS])
+        if total >= enough:
+            break
+    return total
+
+
+def _cut(tokenizer: Tokenizer, documents: Sequence[str], wanted: int) -> list[list[int]]:
+    """Return token ids of documents, `wanted` tokens in all, shortest first (less padding)."""
+    rows: list[list[int]] = []
+    for document in documents:
+        row = encode(tokenizer, document)[: min(MAX_DOCUMENT_TOKENS, wanted)]
+        rows.append(row)
+        wanted -= len(row)
+        if wanted == 0:
+            break
+    return sorted(rows, key=len)
+
+
+@torch.no_grad()
+def _accumulate(
+    model: PreTrainedModel,
+    architecture: Architecture,
+    layers: Sequence[int],
+    rows: list[list[int]],
+    dtype: torch.dtype,
+    partial: Path,
+    progress: Progress,
+) -> dict[int, Tensor]:
+    """Sum k k^T over all tokens, several layers in one pass; resumes from `partial`."""
+    modules = {str(layer): architecture.mlp_out(model, layer) for layer in layers}
+    done, sums = 0, {}
+    if partial.is_file():
+        sums, metadata = _load(partial)
+        sums = {name: tensor.to(model.device) for name, tensor in sums.items()}
+        done = int(metadata["documents"])
+    total = sum(map(len, rows))
+    batches = 0
+    while done < len(rows):
+        batch = [rows[done]]
+        while (
+            done + len(batch) < len(rows)
+            and (len(batch) + 1) * len(rows[done + len(batch)]) <= BATCH_TOKENS
+        ):
+            batch.append(rows[done + len(batch)])
+        ids, mask = right_pad(batch, model.device)
+        with Trace(modules, keep="input", stop=True) as trace:
+            model(input_ids=ids, attention_mask=mask, use_cache=False)
+        for name, inputs in trace.kept.items():
+            keys = inputs[mask.bool()].to(dtype)
+            if name in sums:
+                sums[name].addmm_(keys.T, keys)
+            else:
+                sums[name] = keys.T @ keys
+        done += len(batch)
+        batches += 1
+        progress("second moments", sum(map(len, rows[:done])), total)
+        if batches % SAVE_EVERY_BATCHES == 0 and done < len(rows):
+            _save(partial, sums, {"documents": done})
+    return {int(name): tensor for name, tensor in sums.items()}
+
+
+def _read_npz(folder: Path, architecture: Architecture, layer: int, d_ff: int) -> SecondMoment:
+    """Read a published estimate: the sum of k k^T under `mom2.mom2`, its count under `mom2.count`."""
+    name = architecture.mlp_out_name(layer)
+    path = next(iter(sorted(folder.glob(f"**/{name}_*mom2*.npz"))), None)
+    if path is None:
+        raise InputError(f"{folder} has no {name}_*mom2*.npz: the second moment of layer {layer}")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            total, count = arrays["mom2.mom2"], int(arrays["mom2.count"])
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a published second moment: {error}") from error
+    if total.shape != (d_ff, d_ff):
+        raise InputError(f"{path}: shape {total.shape}, the model's layer {layer} has {d_ff} keys")
+    matrix = torch.from_numpy(total).double() / count
+    return SecondMoment(matrix, layer, count, f"npz:{folder.name}", file_sha256(path))

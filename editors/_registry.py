@@ -1,0 +1,94 @@
+"""Names of editors, without importing them: lm-evaluation-harness's registry plus entry points."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TypeVar
+
+from lm_eval.api.registry import Registry
+
+from ..tasks.errors import InputError, unknown_name
+from ._base import Editor
+
+ENTRY_POINT_GROUP = "seqedit_bench.editors"
+
+_registry: Registry[type[Editor]] = Registry("editor", base_cls=Editor)
+_E = TypeVar("_E", bound=type[Editor])
+
+
+def register_editor(name: str) -> Callable[[_E], _E]:
+    """Register an editor class under the name users type.
+
+    Raises:
+        ValueError: the name is taken, or is not made of lower-case letters, digits and `_`.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"editor name {name!r}: use lower-case letters, digits and '_'")
+
+    def register(cls: _E) -> _E:
+        _registry.register(name)(cls)
+        return cls
+
+    return register
+
+
+def _installed() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def available_editors() -> list[str]:
+    """Return the names of all editors: ours, those of installed packages, those loaded from files."""
+    return sorted({*_installed(), *_registry.keys()})
+
+
+def get_editor(name: str) -> type[Editor]:
+    """Return the class of an editor, importing only that one.
+
+    Raises:
+        InputError: no editor has this name; says which come near.
+    """
+    installed = _installed()
+    if name not in _registry and name not in installed:
+        raise unknown_name("editor", name, available_editors())
+    if name not in _registry:
+        module, _, attribute = installed[name].partition(":")
+        try:
+            cls = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"editor {name!r}: cannot load {installed[name]}: {error}") from error
+        if name not in _registry:
+            _registry.register(name)(cls)
+    return _registry.get(name)
+
+
+def load_editor_file(path: Path) -> list[str]:
+    """Run a Python file that registers editors; return their names.
+
+    The file is code and runs with your rights: read it before you use it.
+
+    Raises:
+        InputError: the file is missing, fails, or registers nothing.
+    """
+    if not path.is_file():
+        raise InputError(f"editor file {path} is not there: check --editor-path")
+    before = set(_registry.keys())
+    name = f"seqedit_editor_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"editor file {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"editor file {path}: {type(error).__name__}: {error}") from error
+    added = sorted(set(_registry.keys()) - before)
+    if not added:
+        raise InputError(f"editor file {path} registers no editor: decorate it with register_editor")
+    return added

@@ -1,0 +1,129 @@
+"""The one place that reaches into a forward pass.
+
+`Trace` keeps or changes what single modules take in or give out; `start_at` runs a model from a
+layer upwards. Both leave the model as they found it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from ._architecture import Architecture
+
+
+class _Stop(Exception):
+    """Ends a forward pass once everything asked for has been seen."""
+
+
+def _first(output: Any) -> Tensor:
+    # A GPT-J block returns (hidden, attention), others a bare tensor.
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _with_first(output: Any, value: Tensor) -> Any:
+    return (value, *output[1:]) if isinstance(output, tuple) else value
+
+
+class Trace:
+    """Keep the inputs or outputs of some modules during a forward pass, or change the outputs.
+
+    Args:
+        modules: What to watch, by a name of your choice.
+        keep: Which side to keep in `kept`; for outputs that are tuples, their first element.
+        edit: Called with (name, output) of each module; what it returns goes on through the model.
+        stop: End the forward pass when every module has been seen.
+
+    Example:
+        with Trace({"mlp": layer.mlp}, keep="output") as trace:
+            model(ids)
+        trace.kept["mlp"]  # (batch, positions, d_model)
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        *,
+        keep: Literal["input", "output"] = "output",
+        edit: Callable[[str, Tensor], Tensor] | None = None,
+        stop: bool = False,
+    ) -> None:
+        self.kept: dict[str, Tensor] = {}
+        self._modules = modules
+        self._keep = keep
+        self._edit = edit
+        self._stop = stop
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Trace:
+        for name, module in self._modules.items():
+            self._handles.append(module.register_forward_hook(self._hook(name)))
+        return self
+
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+            if self._edit is not None:
+                output = _with_first(output, self._edit(name, _first(output)))
+            self.kept[name] = inputs[0] if self._keep == "input" else _first(output)
+            if self._stop and len(self.kept) == len(self._modules):
+                raise _Stop
+            return output
+
+        return hook
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        for handle in self._handles:
+            handle.remove()
+        return isinstance(error, _Stop)
+
+
+@contextmanager
+def start_at(
+    model: PreTrainedModel, architecture: Architecture, start: int, hidden: Tensor | None
+) -> Iterator[None]:
+    """Run a model from layer `start` upwards: the layers below hand `hidden` on and compute nothing.
+
+    Everything around the layers (masks, positions, final norm) runs as always, so this holds for
+    any family. `start` = number of layers runs only what follows the last one; 0 changes nothing.
+
+    Args:
+        model: The model.
+        architecture: Where it keeps its layers.
+        start: First layer that computes.
+        hidden: Its input, (batch, positions, d_model); not needed where `start` is 0.
+    """
+    skipped = list(architecture.layers(model))[:start]
+    result = (hidden, None) if architecture.layer_returns_tuple else hidden
+
+    def hand_on(*args: Any, **kwargs: Any) -> Any:
+        return result
+
+    for layer in skipped:
+        layer.forward = hand_on
+    try:
+        yield
+    finally:
+        for layer in skipped:
+            del layer.forward
+
+
+@contextmanager
+def frozen(model: PreTrainedModel) -> Iterator[None]:
+    """Turn gradients of all parameters off, and back to what they were."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.requires_grad_(False)
+        yield
+    finally:
+        for parameter, flag in before:
+            parameter.requires_grad_(flag)

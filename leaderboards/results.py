@@ -1,0 +1,201 @@
+"""The result of a run as a record: `leaderboard.json`, and its JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+SCHEMA_VERSION = 1
+MAX_BYTES = 64 << 20
+
+
+class ResultError(ValueError):
+    """A result file that cannot be used: says which, where in it, and why."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class SuiteInfo(_Record):
+    name: str
+    """Suite that was run."""
+    version: int
+    """Its version; changes when what is measured changes."""
+    sha256: str
+    """Digest of the suite file."""
+
+
+class EditorInfo(_Record):
+    name: str
+    """Registered name."""
+    kind: Literal["weights", "hooks", "context"]
+    """Where the edits live."""
+    needs: list[str]
+    """What it needs before the first edit."""
+    hparams: dict[str, Any]
+    """All hyper-parameters, resolved."""
+    hparams_source: str
+    """Where they come from."""
+    code_sha256: str
+    """Digest of the editor's source file."""
+    prepared: dict[str, Any]
+    """What preparation left on record: context templates, second moments."""
+
+
+class ModelInfo(_Record):
+    name: str
+    """As the user named it: alias, hub id or folder name."""
+    model_type: str
+    """Architecture family."""
+    revision: str | None
+    """Commit on the hub, where there is one."""
+    weights_sha256: str
+    """Digest of the unedited weights."""
+    num_parameters: int
+    dtype: str
+
+
+class DataInfo(_Record):
+    source: Literal["bundled", "folder", "hub"]
+    """Where the records come from."""
+    files_sha256: dict[str, str]
+    """Digest of every file read, by name."""
+    edits: str
+    """Edit stream."""
+    sample: int
+    """Which of the paper's ten orders."""
+    order: str
+    """How the order came about."""
+    case_ids_sha256: str
+    """Digest of the case ids in the order of the edits."""
+
+
+class ProtocolInfo(_Record):
+    mode: Literal["instance-sequential", "batch-sequential"]
+    """Whether one fact or several are edited at a time."""
+    num_edits: int
+    batch_size: int
+    checkpoint_every: int
+    """Edits between checkpoints."""
+
+
+class CurveRecord(_Record):
+    edits: list[int]
+    """Edits done."""
+    bucket: list[float]
+    """Means of buckets of five edits."""
+    trailing: list[float]
+    """Means of the last fifty edits."""
+
+
+class RetentionRecord(_Record):
+    edits: list[int]
+    """Edits done, one entry a checkpoint."""
+    instant: list[float]
+    """Share of immediate successes that still succeed."""
+    sticky: list[float]
+    """The same, once lost is lost for good: the paper's curve."""
+    all_edits: list[float]
+    """Share of all edits so far that succeed now."""
+
+
+class Curves(_Record):
+    immediate: dict[str, CurveRecord]
+    """Metrics measured right after each edit, by name."""
+    retention: dict[str, RetentionRecord]
+    """Metrics of earlier edits measured again at checkpoints, by name."""
+    tasks: dict[str, dict[str, list[float | None]]]
+    """Metrics of tasks that do not belong to an edit, by task and metric, one value a checkpoint."""
+    distance: dict[str, dict[str, list[float | None]]]
+    """Distance from the original weights by matrix: l2, l2_per_param (the paper's), l2_relative."""
+    checkpoints: list[int]
+    """Edits done at each checkpoint."""
+
+
+class Summary(_Record):
+    immediate: dict[str, float]
+    """Means over all edits, measured right after each; `s` is the harmonic mean of the scores."""
+    immediate_last_50: dict[str, float]
+    """The same over the last fifty edits."""
+    baseline: dict[str, float]
+    """The same metrics of the unedited model, on the first records of the stream."""
+    baseline_records: int
+    retention: dict[str, dict[str, float]]
+    """At the end: instant, sticky and all_edits of each metric."""
+    distance: dict[str, dict[str, float | None]]
+    """At the end, by matrix."""
+
+
+class Cost(_Record):
+    edits_per_second: float
+    """Editing alone, evaluation aside."""
+    seconds_edit: float
+    """Total time in the editor."""
+    seconds_evaluate: float
+    """Total time in evaluation."""
+    seconds_prepare: float
+    """Time before the first edit: templates, second moments."""
+    peak_memory_bytes: int
+    """Largest memory of the process, or of the GPU where one is used."""
+    tokens_scored: int
+    """Tokens run through the model for evaluation."""
+
+
+class Result(_Record):
+    """What one run measured, with all that is needed to judge it."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    suite: SuiteInfo
+    editor: EditorInfo
+    model: ModelInfo
+    data: DataInfo
+    protocol: ProtocolInfo
+    seed: int
+    curves: Curves
+    summary: Summary
+    cost: Cost
+    provenance: dict[str, Any]
+    """Library versions, commit, dirty flag, platform, device, start time."""
+    journal_sha256: dict[str, str] = Field(min_length=1)
+    """Digest of each journal file this was computed from."""
+
+    def to_json(self) -> str:
+        """Return the result as indented JSON."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def read_result(path: Path) -> Result:
+    """Read a result file, or the one in a run directory.
+
+    Raises:
+        ResultError: it is missing, too large, not JSON, or does not fit the schema.
+    """
+    if path.is_dir():
+        path = path / "leaderboard.json"
+    if not path.is_file():
+        raise ResultError(f"{path}: no such result; name a run directory or a leaderboard.json")
+    if path.stat().st_size > MAX_BYTES:
+        raise ResultError(f"{path}: larger than {MAX_BYTES >> 20} MiB, not a result")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(data, dict) and data.get("schema_version") != SCHEMA_VERSION:
+            raise ResultError(
+                f"{path}: schema_version {data.get('schema_version')!r}, "
+                f"this program reads {SCHEMA_VERSION}"
+            )
+        return Result.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise ResultError(f"{path}: field {field}: {first['msg']}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ResultError(f"{path}: not JSON: {error}") from None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a result; `result.schema.json` beside this file is its copy."""
+    return Result.model_json_schema()

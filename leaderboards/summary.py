@@ -1,0 +1,115 @@
+"""From a run's journal to its curves and summary: pure functions of the journal's lines.
+
+Because nothing else goes in, anyone who has the journal can compute the same numbers again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from .curves import harmonic_mean, retention, smooth
+from .results import CurveRecord, Curves, RetentionRecord, Summary
+
+Line = dict[str, Any]
+DISTANCES = ("l2", "l2_per_param", "l2_relative")
+LAST = 50
+
+
+def _number(value: Any) -> float:
+    # A broken model's NaN is written as null; in means it counts as a failure.
+    return 0.0 if value is None else float(value)
+
+
+def means(lines: Sequence[Line], score: Sequence[str]) -> dict[str, float]:
+    """Average the metrics of some edits; `s` is the harmonic mean of the `score` metrics.
+
+    Metrics that are not finite everywhere (log-likelihoods of a broken model) are left out.
+    """
+    names = lines[0]["metrics"] if lines else {}
+    result = {
+        name: fmean(line["metrics"][name] for line in lines)
+        for name in names
+        if all(line["metrics"][name] is not None for line in lines)
+    }
+    if score and all(name in result for name in score):
+        result["s"] = harmonic_mean([result[name] for name in score])
+    return result
+
+
+def curves(edits: Sequence[Line], checkpoints: Sequence[Line]) -> Curves:
+    """Compute all curves of a run from its journal."""
+    names = edits[0]["metrics"] if edits else {}
+    immediate = {
+        name: CurveRecord(**smooth([_number(edit["metrics"][name]) for edit in edits])._asdict())
+        for name in names
+        if "_nll" not in name
+    }
+    matrices = checkpoints[0]["distance"] if checkpoints else {}
+    tasks: dict[str, dict[str, list[float | None]]] = {}
+    for name in checkpoints[0]["tasks"] if checkpoints else {}:
+        tasks[name] = {
+            metric: [line["tasks"][name][metric] for line in checkpoints]
+            for metric in checkpoints[0]["tasks"][name]
+        }
+    return Curves(
+        immediate=immediate,
+        retention=retention_curves(edits, checkpoints),
+        tasks=tasks,
+        distance={
+            matrix: {kind: [line["distance"][matrix][kind] for line in checkpoints] for kind in DISTANCES}
+            for matrix in matrices
+        },
+        checkpoints=[line["edits"] for line in checkpoints],
+    )
+
+
+def retention_curves(
+    edits: Sequence[Line], checkpoints: Sequence[Line]
+) -> dict[str, RetentionRecord]:
+    """Follow every metric of earlier edits that is a success or a failure over the checkpoints."""
+    due = [line for line in checkpoints if line["edits"] and line["edited"]]
+    records = {}
+    for name in due[0]["edited"] if due else {}:
+        # Only what is a success or a failure can be retained.
+        if "_nll" in name or name not in edits[0]["metrics"]:
+            continue
+        if any(_number(edit["metrics"][name]) not in (0.0, 1.0) for edit in edits):
+            continue
+        followed = retention(
+            [_number(edit["metrics"][name]) for edit in edits],
+            [[_number(value) for value in line["edited"][name]] for line in due],
+        )
+        records[name] = RetentionRecord(
+            edits=[line["edits"] for line in due],
+            instant=[record.instant for record in followed],
+            sticky=[record.sticky for record in followed],
+            all_edits=[record.all_edits for record in followed],
+        )
+    return records
+
+
+def summary(
+    edits: Sequence[Line], checkpoints: Sequence[Line], all_curves: Curves, score: Sequence[str]
+) -> Summary:
+    """Compute the headline numbers of a run from its journal."""
+    baseline = checkpoints[0]["baseline"] if checkpoints else []
+    return Summary(
+        immediate=means(edits, score),
+        immediate_last_50=means(edits[-LAST:], score),
+        baseline=means([{"metrics": metrics} for metrics in baseline], score),
+        baseline_records=len(baseline),
+        retention={
+            name: {
+                "instant": record.instant[-1],
+                "sticky": record.sticky[-1],
+                "all_edits": record.all_edits[-1],
+            }
+            for name, record in all_curves.retention.items()
+        },
+        distance={
+            matrix: {kind: values[-1] for kind, values in kinds.items()}
+            for matrix, kinds in all_curves.distance.items()
+        },
+    )

@@ -1,0 +1,1 @@
+"""CounterFact in lm-evaluation-harness: efficacy (ES), paraphrase (PS), neighborhood (NS)."""

@@ -1,0 +1,26 @@
+"""The one exception for what a user can put right: bad names, bad files, missing sources."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A mistake in the input: says what, where and what to do, in one line.
+
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name that is not in `known`, with the nearest one that is.
+
+    Example:
+        >>> print(unknown_name("editor", "memitt", ["memit", "rome"]))
+        unknown editor 'memitt': did you mean 'memit'? (known: memit, rome)
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    return InputError(f"unknown {kind} {name!r}:{hint} (known: {', '.join(names)})")

@@ -1,0 +1,143 @@
+"""Where data comes from: the bundled files, a folder, or the network; never one for another.
+
+Every file that is read is remembered with its sha256, so that a result can say what it measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import InputError
+
+SourceName = Literal["bundled", "folder", "hub"]
+
+OFFICIAL_URLS = {
+    "counterfact.json": "https://rome.baulab.info/data/dsets/counterfact.json",
+}
+"""Files their authors publish. Their content is pinned by the checks of `edits.py`, not by the address."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place that data is read from."""
+
+    name: SourceName
+    """`bundled`, `folder` or `hub`."""
+    folder: Path | None = None
+    """The data folder, for `folder`."""
+    urls: dict[str, str] = field(default_factory=lambda: dict(OFFICIAL_URLS))
+    """Address of each published file, for `hub`."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Digest of every file read so far, by name."""
+
+    @classmethod
+    def choose(cls, name: str | None, data_dir: Path | None) -> Source:
+        """Resolve what the user asked for: a data folder, else the named source, else bundled.
+
+        Raises:
+            InputError: the folder is missing, or contradicts the name.
+        """
+        if name is None:
+            name = "folder" if data_dir else "bundled"
+        if name not in ("bundled", "folder", "hub"):
+            raise InputError(f"unknown data source {name!r} (known: bundled, folder, hub)")
+        if (name == "folder") != (data_dir is not None):
+            raise InputError(
+                f"data source {name!r} and --data-dir {data_dir}: a folder needs --data-dir, "
+                "and only a folder takes it"
+            )
+        if data_dir is not None and not data_dir.is_dir():
+            raise InputError(f"data folder {data_dir} is not there: check --data-dir")
+        return cls(name, data_dir)
+
+    def find(self, *names: str) -> Path | None:
+        """Return the first of these files that the source has, or None.
+
+        A folder may hold a file at its top or in a sub-folder of the official layout.
+        """
+        if self.name == "bundled":
+            root = Path(str(files("seqedit_bench.tasks"))) / "data"
+            candidates = [root / name for name in names]
+        elif self.folder is not None:
+            candidates = [
+                path for name in names for path in (self.folder / name, *self.folder.glob(f"*/{name}"))
+            ]
+        else:
+            return self._download(names[0])
+        found = next((path for path in candidates if path.is_file()), None)
+        if found is not None and found.name not in self.sha256:
+            self.sha256[found.name] = file_sha256(found)
+        return found
+
+    def require(self, *names: str) -> Path:
+        """Return the first of these files.
+
+        Raises:
+            InputError: the source has none of them; says where each is to be had.
+        """
+        found = self.find(*names)
+        if found is None:
+            place = "the bundled data" if self.name == "bundled" else f"{self.folder}"
+            raise InputError(
+                f"{' or '.join(names)} is not in {place}: name a folder that has it with --data-dir"
+            )
+        return found
+
+    def _download(self, name: str) -> Path:
+        from datasets import DownloadManager
+
+        url = self.urls.get(name)
+        if url is None:
+            raise InputError(f"{name} has no published address: name a folder with --data-dir")
+        try:
+            path = Path(str(DownloadManager().download(url)))
+        except Exception as error:
+            raise InputError(
+                f"cannot download {url} ({type(error).__name__}): "
+                "fetch the file yourself and name its folder with --data-dir"
+            ) from error
+        self.sha256[name] = file_sha256(path)
+        return path
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield (where, record) from a `.jsonl` file or a `.json` file that holds a list.
+
+    Raises:
+        InputError: the file is not JSON; says at which line.
+    """
+    try:
+        if path.suffix == ".jsonl":
+            with path.open(encoding="utf-8") as stream:
+                for number, line in enumerate(stream, start=1):
+                    if line.strip():
+                        where = f"{path}:{number}"
+                        try:
+                            yield where, json.loads(line)
+                        except (json.JSONDecodeError, RecursionError) as error:
+                            raise InputError(f"{where}: not JSON: {error}") from None
+            return
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not readable as UTF-8 JSON: {error}") from None
+    if not isinstance(records, list):
+        raise InputError(f"{path}: expected a list of records, found {type(records).__name__}")
+    for number, record in enumerate(records):
+        yield f"{path}: record {number}", record

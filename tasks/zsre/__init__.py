@@ -1,0 +1,1 @@
+"""Zero-shot relation extraction (zsRE) data and prompts."""
