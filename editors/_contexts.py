@@ -40,11 +40,13 @@ def sample_texts(
 ) -> list[str]:
     """Sample one continuation of each opening, `num_tokens` tokens in all, special tokens removed.
 
+    At least one token is sampled, however long the opening.
+
     Every opening must have the same number of tokens, so that no row is padded. Global random
     state is left as found.
     """
     ids = [tokenizer(text, add_special_tokens=False).input_ids for text in openings]
-    new_tokens = num_tokens - len(ids[0])
+    new_tokens = max(1, num_tokens - len(ids[0]))
     rows = torch.tensor(ids, device=model.device)
     with torch.random.fork_rng(devices=_cuda_devices(model)), torch.no_grad():
         torch.manual_seed(seed)

@@ -13,7 +13,7 @@ from ..tasks.requests import EditRequest
 from ..tasks.tokenization import Tokenizer, encode, last_token_of_span
 from ._architecture import Architecture
 from ._contexts import fill
-from ._trace import Trace
+from ._trace import Trace, by_row
 
 
 class SubjectRow(NamedTuple):
@@ -74,7 +74,8 @@ def keys_and_layer_output(
         model(input_ids=ids, attention_mask=mask, use_cache=False)
     every = torch.arange(len(rows), device=ids.device)
     last = mask.sum(1) - 1
-    return below.kept["key"][every, last], above.kept["layer"][every, last]
+    keys = by_row(below.kept["key"], len(rows))
+    return keys[every, last], above.kept["layer"][every, last]
 
 
 @torch.no_grad()

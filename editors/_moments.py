@@ -33,7 +33,7 @@ from ._architecture import Architecture, oriented
 from ._base import Progress, silent
 from ._fingerprint import weights_sha256
 from ._keys import right_pad
-from ._trace import Trace
+from ._trace import Trace, by_row
 
 WIKIPEDIA = "hub:wikimedia/wikipedia/20231101.en"
 MAX_DOCUMENT_TOKENS = 512
@@ -118,23 +118,29 @@ def second_moments(
         folder = Path(source.removeprefix("npz:"))
         return {layer: _read_npz(folder, architecture, layer, d_ff) for layer in layers}
     wanted = num_tokens or 10 * d_ff
-    source, documents = _choose_text(tokenizer, source, wanted)
+    # ROME's code truncates documents to the context window; half a thousand tokens are plenty.
+    longest = min(MAX_DOCUMENT_TOKENS, model.config.max_position_embeddings)
+    source, documents = _choose_text(tokenizer, source, wanted, longest)
     text_sha256 = hashlib.sha256("\n\n".join(documents).encode()).hexdigest()
     key = {
         "weights": weights_sha256(model),
         "text": text_sha256,
         "tokens": wanted,
         "dtype": dtype,
-        "document_tokens": MAX_DOCUMENT_TOKENS,
+        "document_tokens": longest,
         "vocabulary": len(tokenizer),
     }
-    paths = {layer: cache_dir / "moments" / f"{_digest({**key, 'layer': layer})}.safetensors"
-             for layer in layers}
+    folder = cache_dir / "moments"
+    paths = {
+        layer: folder / f"{_digest({**key, 'layer': layer})}.safetensors" for layer in layers
+    }
     missing = [layer for layer in layers if not paths[layer].is_file()]
     if missing:
-        partial = cache_dir / "moments" / f"{_digest({**key, 'layers': missing})}.partial.safetensors"
-        ids = _cut(tokenizer, documents, wanted)
-        sums = _accumulate(model, architecture, missing, ids, getattr(torch, dtype), partial, progress)
+        partial = folder / f"{_digest({**key, 'layers': missing})}.partial.safetensors"
+        rows = _cut(tokenizer, documents, wanted, longest)
+        sums = _accumulate(
+            model, architecture, missing, rows, getattr(torch, dtype), partial, progress
+        )
         for layer, total in sums.items():
             _save(paths[layer], {"moment": total / wanted}, {**key, "layer": layer})
         partial.unlink(missing_ok=True)
@@ -161,14 +167,16 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: stream.get_tensor(name) for name in stream.keys()}, stream.metadata() or {}
 
 
-def _choose_text(tokenizer: Tokenizer, source: str, wanted: int) -> tuple[str, list[str]]:
+def _choose_text(
+    tokenizer: Tokenizer, source: str, wanted: int, longest: int
+) -> tuple[str, list[str]]:
     if source == "auto":
         bundled = _documents("bundled", wanted)
-        if _count(tokenizer, bundled, wanted) >= wanted:
+        if sum(map(len, _cut(tokenizer, bundled, wanted, longest))) == wanted:
             return "bundled", bundled
         source = WIKIPEDIA
     documents = _documents(source, wanted)
-    have = _count(tokenizer, documents, wanted)
+    have = sum(map(len, _cut(tokenizer, documents, wanted, longest)))
     if have < wanted:
         raise InputError(
             f"text {source!r} has {have} tokens, mom2_n_tokens asks for {wanted}: "
@@ -213,20 +221,13 @@ def _hub_documents(name: str, characters: int) -> list[str]:
         ) from error
 
 
-def _count(tokenizer: Tokenizer, documents: Sequence[str], enough: int) -> int:
-    total = 0
-    for document in documents:
-        total += len(encode(tokenizer, document)[:MAX_DOCUMENT_TOKENS])
-        if total >= enough:
-            break
-    return total
-
-
-def _cut(tokenizer: Tokenizer, documents: Sequence[str], wanted: int) -> list[list[int]]:
-    """Return token ids of documents, `wanted` tokens in all, shortest first (less padding)."""
+def _cut(
+    tokenizer: Tokenizer, documents: Sequence[str], wanted: int, longest: int
+) -> list[list[int]]:
+    """Return token ids of documents, at most `wanted` in all, shortest first (less padding)."""
     rows: list[list[int]] = []
     for document in documents:
-        row = encode(tokenizer, document)[: min(MAX_DOCUMENT_TOKENS, wanted)]
+        row = encode(tokenizer, document)[: min(longest, wanted)]
         rows.append(row)
         wanted -= len(row)
         if wanted == 0:
@@ -264,7 +265,7 @@ def _accumulate(
         with Trace(modules, keep="input", stop=True) as trace:
             model(input_ids=ids, attention_mask=mask, use_cache=False)
         for name, inputs in trace.kept.items():
-            keys = inputs[mask.bool()].to(dtype)
+            keys = by_row(inputs, len(batch))[mask.bool()].to(dtype)
             if name in sums:
                 sums[name].addmm_(keys.T, keys)
             else:

@@ -30,6 +30,11 @@ def _with_first(output: Any, value: Tensor) -> Any:
     return (value, *output[1:]) if isinstance(output, tuple) else value
 
 
+def by_row(states: Tensor, rows: int) -> Tensor:
+    """Return states as (rows, positions, width): OPT flattens a batch around its MLP."""
+    return states.reshape(rows, -1, states.shape[-1])
+
+
 class Trace:
     """Keep the inputs or outputs of some modules during a forward pass, or change the outputs.
 

@@ -26,7 +26,7 @@ from ..tasks.tokenization import Tokenizer, encode, encode_pair, last_token_of_s
 from ._architecture import Architecture
 from ._contexts import fill
 from ._keys import right_pad
-from ._trace import Trace, frozen, start_at
+from ._trace import Trace, by_row, frozen, start_at
 
 KL_TEMPLATE = "{} is a"
 """The neutral text that keeps the subject's essence (Meng et al. 2022, eq. 4)."""
@@ -220,7 +220,7 @@ class _Reach:
         outputs = trace.kept["site"] if self.site is not None else trace.kept["below"]
         # A request's rows begin with the bare prompt's: that one gives the base value.
         first = torch.stack([(self.owner == owner).nonzero()[0, 0] for owner in self.owner.unique()])
-        self.base = outputs[first, 0].float()
+        self.base = by_row(outputs, len(self.owner))[first, 0].float()
         self.base_log_probs = self._log_probs(hidden[self.kl_rows, 0])
 
     def _forward(self) -> Tensor:
@@ -246,7 +246,9 @@ class _Reach:
         added = deltas[self.owner].to(self.model.dtype)
 
         def add(_: str, output: Tensor) -> Tensor:
-            return torch.cat([output[:, :1] + added[:, None], output[:, 1:]], 1)
+            states = by_row(output, len(added))
+            edited = torch.cat([states[:, :1] + added[:, None], states[:, 1:]], 1)
+            return edited.view_as(output)
 
         below = self.below
         watched = {} if self.site is None else {"site": self.site}
@@ -280,9 +282,9 @@ def _descend(reach: _Reach, count: int, settings: ValueSettings) -> list[Value]:
     reports: list[dict[str, float]] = [{} for _ in range(count)]
     running = [True] * count
     for step in range(settings.num_grad_steps):
-        nll, kl = reach.losses(torch.stack(deltas))
-        norms = torch.stack([_norm(delta) for delta in deltas])
-        decay = settings.weight_decay * norms / base_norm**2
+        stacked = torch.stack(deltas)
+        nll, kl = reach.losses(stacked)
+        decay = settings.weight_decay * stacked.norm(dim=1) / base_norm**2
         losses = nll + settings.kl_factor * kl + decay
         for index in range(count):
             if running[index]:
@@ -313,7 +315,3 @@ def _descend(reach: _Reach, count: int, settings: ValueSettings) -> list[Value]:
         values.append(Value(final, base, report))
     return values
 
-
-def _norm(delta: Tensor) -> Tensor:
-    # The norm has no gradient at zero, where every descent starts: there it counts as flat.
-    return delta.norm() if bool(delta.detach().any()) else delta.sum() * 0.0

@@ -19,7 +19,7 @@ _PREP = rf"(?:{_PREP_NAMES})"
 _BE = r"(?P<be>is|was|are|were)"
 _AUX = "is|was|are|were|did|does|do|can|could|would|has|have|had"
 _WORD = rf"(?!(?:{_AUX})\b)[\w'/-]+"
-_NOUN = rf"(?P<n>{_WORD}(?: {_WORD}){{0,6}}?)"
+_NOUN = rf"(?P<n>(?!of\b){_WORD}(?: {_WORD}){{0,6}}?)"
 _ADV = r"(?P<adv>(?:(?:first|last|\w+ly) )?)"
 # Nouns that may stand before the name itself ("the film X"); a closed list, because in
 # "the country X was from" the noun is what is asked for and belongs to the question.
@@ -68,7 +68,7 @@ _PAST = {
     "run": "ran", "sell": "sold", "sing": "sang", "speak": "spoke", "spend": "spent",
     "take": "took", "teach": "taught", "win": "won", "write": "wrote",
 }  # fmt: skip
-_PARTICIPLES = {"wrote": "written", "sang": "sung", "drew": "drawn", "gave": "given"}
+_PARTICIPLES = {"wrote": "written", "sang": "sung", "drew": "drawn"}
 _TIME = re.compile(r"\b(?:year|date|day|month|century|decade|time)$")
 _PLACE = re.compile(
     r"\b(?:area|channel|city|continent|country|county|location|network|place|planet|province"
@@ -85,23 +85,19 @@ def _inflect(verb: str, aux: str) -> str:
     """Inflect a base verb as its auxiliary (did, does or do) was inflected."""
     if " or " in verb:  # "did X study or work"
         return " or ".join(_inflect(part, aux) for part in verb.split(" or "))
-    after_consonant = len(verb) > 1 and verb[-2] not in "aeiou"
-    if aux == "did":
-        if verb in _PAST:
-            return _PAST[verb]
-        if verb.endswith("e"):
-            return verb + "d"
-        if verb.endswith("y") and after_consonant:
-            return verb[:-1] + "ied"
-        short = re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprt]", verb)
-        return verb + verb[-1] + "ed" if short else verb + "ed"
     if aux == "do":
         return verb
-    if verb == "have":
-        return "has"
-    if verb.endswith("y") and after_consonant:
-        return verb[:-1] + "ies"
-    return verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z", "o")) else "s")
+    y_to_i = re.fullmatch(r".*[^aeiou]y", verb)
+    if aux == "does":
+        if y_to_i or verb == "have":
+            return "has" if verb == "have" else verb[:-1] + "ies"
+        return verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z", "o")) else "s")
+    if verb in _PAST or verb.endswith("e"):
+        return _PAST.get(verb, verb + "d")
+    if y_to_i:
+        return verb[:-1] + "ied"
+    doubled = re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprt]", verb)  # stop, stopped
+    return verb + (verb[-1] if doubled else "") + "ed"
 
 
 def _relative(noun: str, prep: str | None, clause: str) -> str | None:
@@ -129,8 +125,7 @@ def _relative(noun: str, prep: str | None, clause: str) -> str | None:
 
 def _clause(match: re.Match[str]) -> str:
     """Undo do-support: subject, adverb, inflected verb and the rest."""
-    verb = _inflect(match["v"], match["aux"])
-    return f"{match['s']} {match['adv']}{verb}{match['r']}"
+    return f"{match['s']} {match['adv']}{_inflect(match['v'], match['aux'])}{match['r']}"
 
 
 def _with_be(match: re.Match[str]) -> str | None:
@@ -139,17 +134,11 @@ def _with_be(match: re.Match[str]) -> str | None:
         return _relative(noun, match["p"], f"{subject} {be} {rest}")
     if "'s " in noun:
         return None
-    if kind := re.fullmatch(r"((?:\w+ )?)(type|kind|sort) of (.+)", noun):
-        if rest:
-            return f"the {noun} of {subject} {be}"
+    kind = re.fullmatch(r"((?:\w+ )?)(type|kind|sort) of (.+)", noun)
+    if kind and not rest:
         article = "an" if kind[3][0] in "aeio" else "a"
         return f"{subject} {be} {article} {kind[3]} of the {kind[1]}{kind[2]}"
     return f"the {noun} of {subject} {be}"
-
-
-def _passive(match: re.Match[str]) -> str:
-    verb = _PARTICIPLES.get(match["v"], match["v"])
-    return f"{match['s']} was {match['adv']}{verb} by"
 
 
 def _after_topic(match: re.Match[str]) -> str | None:
@@ -200,8 +189,9 @@ _RULES: tuple[tuple[str, _Build], ...] = (
     (rf"(?:what|whom?|which) {_BE} (?!{_S})(?P<b>(?:an?|the) .*{_X}.*|{_X}'s .+)", "{b} {be}"),
     (rf"who {_BE} (?P<r>{_ADV}(?:behind|responsible for|involved (?:in|with)) .*{_X})",
      "the person {r} {be}"),
-    (rf"who {_ADV}(?P<v>[a-z]+ed|made|found|built|wrote|sang|drew|gave) {_S}", _passive),
-    (rf"who (?P<r>(?:{_FINITE}) .*{_X}.*)", "the person who {r} is"),
+    (rf"who {_ADV}(?P<v>[a-z]+ed|made|found|built|wrote|sang|drew) {_S}",
+     lambda m: f"{m['s']} was {m['adv']}{_PARTICIPLES.get(m['v'], m['v'])} by"),
+    (rf"who (?!(?:is|was) {_S}$)(?P<r>(?:{_FINITE}) .*{_X}.*)", "the person who {r} is"),
     # The asked-for noun comes first: "What war did X fight in?", "In what city was X born?".
     (rf"{_FRONT} {_DO}(?P<r>(?: .+)?)", lambda m: _relative(m["n"], m["p"], _clause(m))),
     (rf"{_FRONT} (?P<be>is|was|are|were|can|has(?= .* {_PARTICIPLE}\b)) {_S}(?P<r>.*)", _with_be),
@@ -217,7 +207,7 @@ _RULES: tuple[tuple[str, _Build], ...] = (
     (rf"when {_BE} {_S} (?P<r>[a-z].*)", "the date when {s} {be} {r} is"),
     (rf"where {_DO}(?P<r>(?: .+)?)", lambda m: f"the place where {_clause(m)} is"),
     (rf"where {_BE} {_S} (?P<r>[a-z].*)", "the place where {s} {be} {r} is"),
-    (rf"(?:what|whom?) {_DO}(?P<r>(?: \w+)* {_PREP})", _clause),
+    (rf"(?:what|whom?) {_DO}(?P<r>(?: \w+)* {_PREP}|(?<! do))", _clause),
 )  # fmt: skip
 _COMPILED = tuple((re.compile(pattern), build) for pattern, build in _RULES)
 
@@ -242,10 +232,8 @@ def to_completion(question: str, subject: str) -> str | None:
         space or question mark, or None when no rule covers the question.
     """
     subject = subject.strip()
-    if not subject:
-        return None
     text, count = re.subn(rf"(?<!\w){re.escape(subject)}(?!\w)", _X, question)
-    if count != 1:
+    if not subject or count != 1:
         return None
     text = re.sub(r"\s+", " ", text).strip().rstrip("?").rstrip()
     text = text[:1].lower() + text[1:]

@@ -1,0 +1,214 @@
+"""Data sources: each reads only its own place, and says what is missing there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqedit_bench.tasks import InputError
+from seqedit_bench.tasks.edits import load_stream
+from seqedit_bench.tasks.sources import OFFICIAL_URLS, Source, file_sha256, read_records
+
+
+def test_bundled_by_default(tmp_path: Path) -> None:
+    assert Source.choose(None, None).name == "bundled"
+    assert Source.choose("bundled", None).name == "bundled"
+    assert Source.choose("hub", None).name == "hub"
+    for name in (None, "folder"):
+        source = Source.choose(name, tmp_path)
+        assert (source.name, source.folder) == ("folder", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "says"),
+    [
+        ("internet", None, r"unknown data source 'internet' \(known: bundled, folder, hub\)"),
+        ("folder", None, "a folder needs --data-dir"),
+        ("bundled", ".", "only a folder takes it"),
+        ("hub", ".", "only a folder takes it"),
+        (None, "not-there", "data folder .*not-there is not there: check --data-dir"),
+    ],
+)
+def test_refuses_contradictions(
+    name: str | None, folder: str | None, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=says):
+        Source.choose(name, tmp_path / folder if folder else None)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(InputError, match="is not there"):
+        Source.choose(None, tmp_path / "data")
+
+
+@pytest.mark.parametrize("place", [".", "counterfact"])
+def test_folder_holds_files_at_its_top_or_below(place: str, tmp_path: Path) -> None:
+    path = tmp_path / place / "counterfact.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("[]", encoding="utf-8")
+    source = Source.choose(None, tmp_path)
+    assert source.require("counterfact.json").samefile(path)
+    assert source.find("other.json") is None
+
+
+def test_first_name_and_top_level_win(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("b.jsonl", "sub/a.json", "sub/b.jsonl"):
+        (tmp_path / name).touch()
+    source = Source.choose(None, tmp_path)
+    assert source.find("a.json", "b.jsonl") == tmp_path / "sub" / "a.json"
+    assert source.find("b.jsonl") == tmp_path / "b.jsonl"
+
+
+def test_missing_file_says_where_and_what(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"a.json or b.json is not in {tmp_path}: .*--data-dir"):
+        Source.choose(None, tmp_path).require("a.json", "b.json")
+    with pytest.raises(InputError, match=r"a.json is not in the bundled data: .*--data-dir"):
+        Source.choose(None, None).require("a.json")
+
+
+def test_a_folder_is_never_filled_up_from_the_bundle(tmp_path: Path) -> None:
+    assert Source.choose(None, None).find("counterfact.jsonl") is not None
+    assert Source.choose(None, tmp_path).find("counterfact.jsonl") is None
+
+
+def test_remembers_the_digest_of_what_was_read(tmp_path: Path) -> None:
+    content = b'{"case_id": 1}\n' * 100_000  # more than one piece
+    (tmp_path / "a.jsonl").write_bytes(content)
+    source = Source.choose(None, tmp_path)
+    assert source.sha256 == {}
+    source.find("not-there.json")
+    source.require("a.jsonl")
+    assert source.sha256 == {"a.jsonl": hashlib.sha256(content).hexdigest()}
+    assert file_sha256(tmp_path / "a.jsonl") == hashlib.sha256(content).hexdigest()
+
+
+def test_sources_do_not_share_digests() -> None:
+    Source.choose(None, None).require("counterfact.jsonl")
+    assert Source.choose(None, None).sha256 == {}
+
+
+# --- Reading records -------------------------------------------------------------------------
+
+
+def test_lines_are_numbered_as_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "é"}\n\n  \n[2]\n', encoding="utf-8")
+    assert list(read_records(path)) == [(f"{path}:1", {"a": "é"}), (f"{path}:4", [2])]
+
+
+def test_list_entries_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"a": 1}, 2]', encoding="utf-8")
+    assert list(read_records(path)) == [
+        (f"{path}: record 0", {"a": 1}),
+        (f"{path}: record 1", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", b'{"a": 1}\n\n{"a": \n', r"a.jsonl:3: not JSON"),
+        ("a.jsonl", b'{"a": 1}\n\xff\n', r"a.jsonl.*: not "),
+        ("a.jsonl", b"[" * 100_000, r"a.jsonl:1: not JSON"),
+        ("a.jsonl", b'{"case_id": 1' + b"0" * 5000 + b"}", r"a.jsonl:1: not JSON"),
+        ("a.json", b'[\n{"a": 1},\n{"a" 2}\n]', r"a.json:3: not JSON"),
+        ("a.json", b'["\xff"]', r"a.json: not readable as UTF-8 JSON"),
+        ("a.json", b"[" * 100_000, r"a.json: not readable"),
+        ("a.json", b'[{"case_id": 1' + b"0" * 5000 + b"}]", r"a.json: not "),
+        ("a.json", b'{"a": 1}', r"a.json: expected a list of records, found dict"),
+        ("a.json", b"", r"a.json:1: not JSON"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) else value,
+)
+def test_broken_file_says_where(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as caught:
+        list(read_records(path))
+    assert "\n" not in str(caught.value)
+
+
+# --- The network -----------------------------------------------------------------------------
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep downloads inside the test, and proxies out of it."""
+    import datasets.config
+
+    folder = tmp_path / "downloads"
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+    monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", folder / "files")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return folder
+
+
+@pytest.fixture
+def server(tmp_path: Path, counterfact_record: dict[str, Any]) -> Iterator[str]:
+    """The address of a server that publishes a CounterFact of three records."""
+    records = []
+    for number in range(3):
+        rewrite = {**counterfact_record["requested_rewrite"], "subject": f"Subject {number}"}
+        records.append({**counterfact_record, "case_id": number, "requested_rewrite": rewrite})
+    folder = tmp_path / "published"
+    folder.mkdir()
+    (folder / "counterfact.json").write_text(json.dumps(records), encoding="utf-8")
+    handler = partial(_Handler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_hub_downloads_and_records_the_digest(
+    server: str, downloads: Path, tmp_path: Path
+) -> None:
+    source = Source("hub", urls={"counterfact.json": f"{server}/counterfact.json"})
+    stream = load_stream(source, "counterfact", sample=0)
+    assert sorted(case.case_id for case in stream.cases) == [0, 1, 2]
+    published = tmp_path / "published" / "counterfact.json"
+    assert source.sha256 == {"counterfact.json": file_sha256(published)}
+    assert list(downloads.rglob("*.json")), "the file must be kept in the cache of downloads"
+
+
+def test_hub_error_is_one_line(server: str, downloads: Path) -> None:
+    source = Source("hub", urls={"counterfact.json": f"{server}/moved.json"})
+    with pytest.raises(InputError, match=rf"cannot download {server}/moved.json .*--data-dir") as no:
+        source.require("counterfact.json")
+    assert "\n" not in str(no.value)
+    assert source.sha256 == {}
+
+
+def test_hub_without_a_network(downloads: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/counterfact.json"
+        with pytest.raises(InputError, match=rf"cannot download {url} .*--data-dir") as caught:
+            Source("hub", urls={"counterfact.json": url}).require("counterfact.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_hub_has_only_what_is_published() -> None:
+    with pytest.raises(InputError, match=r"other.json has no published address: .*--data-dir"):
+        Source.choose("hub", None).require("other.json")
+    assert OFFICIAL_URLS["counterfact.json"].startswith("https://")
+    assert Source.choose("hub", None).urls == OFFICIAL_URLS
