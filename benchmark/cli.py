@@ -29,7 +29,7 @@ app = typer.Typer(
 Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
 EditorPath = Annotated[
     Path | None,
-    typer.Option(help="Python file that registers an editor. It is code and runs with your rights."),
+    typer.Option(help="Python file that registers an editor; it is code and runs as you."),
 ]
 Model = Annotated[str, typer.Option(help="Hub id, local folder, or alias: `list models`.")]
 DataDir = Annotated[
@@ -49,7 +49,7 @@ Dtype = Annotated[
 ]
 CacheDir = Annotated[
     Path,
-    typer.Option(help="Folder for converted models and second moments.", envvar="SEQEDIT_CACHE_DIR"),
+    typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
 ]
 DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
 
@@ -63,7 +63,7 @@ def run_command(
     edits: Annotated[str | None, typer.Option(help="Edit stream; default: the suite's.")] = None,
     num_edits: Annotated[int | None, typer.Option(min=1, help="Facts to edit.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Facts per call of the editor.")] = 1,
-    sample: Annotated[int, typer.Option(min=0, max=9, help="Which of the paper's edit orders.")] = 1,
+    sample: Annotated[int, typer.Option(min=0, max=9, help="One of the paper's edit orders.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     data_dir: DataDir = None,
     data_source: DataSource = None,
@@ -126,7 +126,7 @@ def list_command(
 
 @app.command("compare")
 def compare_command(
-    results: Annotated[list[Path], typer.Argument(help="Run directories or leaderboard.json files.")],
+    results: Annotated[list[Path], typer.Argument(help="Run directories or result files.")],
 ) -> None:
     """Show results side by side."""
     Console().print(comparison_table([read_result(path) for path in results]))
@@ -149,7 +149,7 @@ def moments_command(
         str | None,
         typer.Option(help="Layers, e.g. 3,4,5; default: all that our editors need for this model."),
     ] = None,
-    mom2_dtype: Annotated[str, typer.Option(help="Type of the sums: float32 or float64.")] = "float32",
+    mom2_dtype: Annotated[str, typer.Option(help="Type of the sums, or float64.")] = "float32",
     device: Device = None,
     cache_dir: CacheDir = DEFAULT_CACHE,
 ) -> None:

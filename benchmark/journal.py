@@ -68,10 +68,8 @@ class Journal:
 
     def _append(self, name: str, line: dict[str, Any]) -> dict[str, Any]:
         clean = finite(line)
-        with (self.folder / name).open("a", encoding="utf-8") as stream:
-            with jsonlines.Writer(stream, sort_keys=False, compact=True) as writer:
-                writer.write(clean)
-            stream.flush()
+        with jsonlines.open(self.folder / name, mode="a", compact=True) as journal:
+            journal.write(clean)
         return clean
 
     def append_edit(self, line: dict[str, Any]) -> dict[str, Any]:

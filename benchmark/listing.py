@@ -38,7 +38,8 @@ class _HarnessLoader(yaml.SafeLoader):
 
 
 _HarnessLoader.add_constructor(
-    "!function", lambda loader, node: str(loader.construct_scalar(node))  # type: ignore[arg-type]
+    "!function",
+    lambda loader, node: str(loader.construct_scalar(node)),  # type: ignore[arg-type]
 )
 
 

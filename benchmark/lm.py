@@ -31,9 +31,7 @@ class SequentialEditLM(HFLM):
             )
         self.scorer = Scorer(loaded.model, max_length=self.max_length, batch_tokens=batch_tokens)
 
-    def loglikelihood(
-        self, requests: Sequence[Instance], disable_tqdm: bool = True
-    ) -> list[Score]:
+    def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = True) -> list[Score]:
         """Score (context, continuation) requests; an empty context becomes the prefix token."""
         assert self.cache_hook.dbdict is None, "an answer cache would return pre-edit answers"
         return self.scorer.score([self._pair(*request.args) for request in requests])

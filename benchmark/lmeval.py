@@ -16,15 +16,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+import lm_eval
 import lm_eval.api.task as _task_module
+import lm_eval.models.huggingface
 import numpy as np
 import torch
-from lm_eval import evaluate as _evaluate
 from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
+from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
 from ..tasks.errors import InputError, unknown_name
+
+# Decorators of the harness hide the types of these two from type checkers.
+HFLM: Any = lm_eval.models.huggingface.HFLM
+_evaluate: Any = lm_eval.evaluate
 
 __all__ = ["HFLM", "Instance", "TaskResult", "TaskSet", "include_path", "quiet"]
 
@@ -61,7 +66,7 @@ class TaskSet:
     ) -> None:
         with quiet():
             ours = TaskManager(include_path=[include_path(), *include], include_defaults=False)
-            # Scanning the harness's own 14,000 names takes seconds: only if one of them is asked for.
+            # Scanning the harness's own 14,000 names takes seconds: only if one of them is wanted.
             defaults = any(name not in ours.all_tasks for name in names)
             manager = TaskManager(
                 include_path=[include_path(), *include],
@@ -94,7 +99,9 @@ class TaskSet:
         wanted = set(case_ids)
         return [index for index, case in enumerate(self._cases[name]) if case in wanted]
 
-    def evaluate(self, lm: HFLM, names: Sequence[str], case_ids: Sequence[int]) -> dict[str, TaskResult]:
+    def evaluate(
+        self, lm: LM, names: Sequence[str], case_ids: Sequence[int]
+    ) -> dict[str, TaskResult]:
         """Evaluate tasks on the model as it is now.
 
         Args:

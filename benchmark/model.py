@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -63,7 +63,9 @@ def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) ->
     if not tokenizer.is_fast:
         raise InputError(f"model {name!r} has no fast tokenizer: subjects cannot be located")
     try:
-        model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        nn.Module.to(
+            model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        )
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
     model.eval()
@@ -99,13 +101,17 @@ def _from_wheel(name: str, entry: dict[str, Any], cache_dir: Path) -> Path:
     """
     spec = importlib.util.find_spec(entry["wheel"])
     if spec is None or spec.origin is None:
-        raise InputError(f"model {name!r} is not installed: {entry['install']} (`make demo` does it)")
+        raise InputError(
+            f"model {name!r} is not installed: {entry['install']} (`make demo` does it)"
+        )
     folder = cache_dir / "models" / f"{name}-{entry['sha256'][:12]}"
     if (folder / "config.json").is_file():
         return folder
     source = next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf"))), None)
     if source is None or file_sha256(source) != entry["sha256"]:
-        raise InputError(f"model {name!r}: the installed file is not the expected one: {entry['install']}")
+        raise InputError(
+            f"model {name!r}: the installed file is not the expected one: {entry['install']}"
+        )
     if importlib.util.find_spec("gguf") is None:
         raise InputError(f"model {name!r} needs the gguf package to be read: pip install gguf")
     _convert(source, folder)
@@ -118,7 +124,9 @@ def _convert(source: Path, folder: Path) -> None:
     arguments = {"gguf_file": source.name}
     # The reader draws a bar of its own that no setting turns off.
     with contextlib.redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **arguments)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent, dtype=torch.float32, **arguments
+        )
         tokenizer = AutoTokenizer.from_pretrained(source.parent, **arguments)
     # The loader restores only the byte-level step; SmolLM2 splits digits one by one before it.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -128,9 +136,8 @@ def _convert(source: Path, folder: Path) -> None:
         ]
     )
     # The saved weights are plain float32: nothing may take them for quantised ones.
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.hf_quantizer = None
+    vars(model.config).pop("quantization_config", None)
+    vars(model)["hf_quantizer"] = None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent))
     model.save_pretrained(temporary)
@@ -166,9 +173,7 @@ class OriginalWeights:
 
     def deltas(self) -> dict[str, Tensor]:
         """Return live minus original, by parameter name."""
-        return {
-            name: live.detach() - self._originals[name] for name, live in self._live.items()
-        }
+        return {name: live.detach() - self._originals[name] for name, live in self._live.items()}
 
     def distances(self) -> dict[str, Distance]:
         """Return the distance of each weight matrix; biases, which are vectors, are left out."""

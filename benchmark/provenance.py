@@ -20,13 +20,14 @@ PACKAGES = ("seqedit-bench", "torch", "transformers", "lm-eval", "datasets", "to
 def collect(device: torch.device, started: datetime) -> dict[str, Any]:
     """Return versions, commit, dirty flag, platform, device and start time."""
     commit, dirty = _commit()
+    cuda = device.type == "cuda"
     return {
         "started": started.isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
         "commit": commit,
         "dirty": dirty,
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "device": torch.cuda.get_device_name(device) if cuda else platform.machine(),
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
     }

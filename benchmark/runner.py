@@ -301,7 +301,7 @@ class _Loop:
     def _by_edit(
         self, results: dict[str, TaskResult], done: Sequence[EditCase]
     ) -> dict[str, list[float]]:
-        """Return metrics of tasks that belong to edits, one value an edit, in order of the edits."""
+        """Return metrics of tasks that belong to edits, one value an edit, in their order."""
         position = {case.case_id: index for index, case in enumerate(done)}
         columns: dict[str, list[list[float]]] = {}
         for name, result in results.items():

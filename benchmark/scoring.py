@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from ..editors._keys import right_pad
 from ..editors._values import output_logits
+from ..tasks.errors import InputError
 from ..tasks.tokenization import Pair
 
 LOGIT_ROWS = 512
@@ -48,7 +49,9 @@ class Scorer:
         batch_tokens: Tokens run at a time, padding included.
     """
 
-    def __init__(self, model: PreTrainedModel, *, max_length: int, batch_tokens: int = 4096) -> None:
+    def __init__(
+        self, model: PreTrainedModel, *, max_length: int, batch_tokens: int = 4096
+    ) -> None:
         self._model = model
         self._max_length = max_length
         self._batch_tokens = batch_tokens
@@ -76,7 +79,10 @@ class Scorer:
 
     def _input(self, pair: Pair) -> list[int]:
         if len(pair.continuation) > self._max_length:
-            raise ValueError(f"continuation of {len(pair.continuation)} tokens exceeds the context window")
+            raise InputError(
+                f"a continuation of {len(pair.continuation)} tokens exceeds the model's context "
+                f"window of {self._max_length}"
+            )
         return (pair.context + pair.continuation)[:-1][-self._max_length :]
 
     def _batches(self, rows: Sequence[list[int]]) -> Iterator[list[int]]:

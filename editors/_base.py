@@ -60,7 +60,7 @@ class EditReport:
     """What one call of `Editor.edit` did, for the analysis of the run."""
 
     per_request: tuple[dict[str, float], ...] = ()
-    """For each request in order: losses, steps, norms, by name; empty if there is nothing to say."""
+    """For each request in order: losses, steps, norms, by name; may be empty."""
     update_norms: dict[str, float] = field(default_factory=dict)
     """Frobenius norm of this call's change of each parameter, by parameter name."""
 
@@ -106,11 +106,11 @@ class Editor(ABC):
         self.progress = progress
 
     def prepare(self) -> dict[str, Any]:
-        """Compute once, on the unedited model, what edits need; return what the run records of it."""
+        """Compute, on the unedited model, what edits need; return what the run records of it."""
         return {}
 
     def edited_parameters(self) -> list[str]:
-        """Return the names of the parameters that edits change; the runner keeps their originals."""
+        """Return the names of parameters that edits change; the runner keeps their originals."""
         return []
 
     @abstractmethod

@@ -7,6 +7,7 @@ edits break a model can depend on them (ROME's published code draws them unseede
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -50,7 +51,8 @@ def sample_texts(
     rows = torch.tensor(ids, device=model.device)
     with torch.random.fork_rng(devices=_cuda_devices(model)), torch.no_grad():
         torch.manual_seed(seed)
-        out = model.generate(
+        generate: Any = model.generate
+        out = generate(
             rows,
             attention_mask=torch.ones_like(rows),
             do_sample=True,

@@ -13,7 +13,7 @@ from ..tasks.requests import EditRequest
 from ..tasks.tokenization import Tokenizer, encode, last_token_of_span
 from ._architecture import Architecture
 from ._contexts import fill
-from ._trace import Trace, by_row
+from ._trace import Trace, by_row, record
 
 
 class SubjectRow(NamedTuple):
@@ -67,15 +67,13 @@ def keys_and_layer_output(
     """
     ids, mask = right_pad([row.ids[: row.last + 1] for row in rows], model.device)
     key_module = architecture.mlp_out(model, layer)
-    with (
-        Trace({"layer": architecture.layers(model)[output_layer]}, stop=True) as above,
-        Trace({"key": key_module}, keep="input") as below,
-    ):
-        model(input_ids=ids, attention_mask=mask, use_cache=False)
+    top = {"layer": architecture.layers(model)[output_layer]}
+    with Trace({"key": key_module}, keep="input") as below:
+        above = record(model, top, input_ids=ids, attention_mask=mask)
     every = torch.arange(len(rows), device=ids.device)
     last = mask.sum(1) - 1
     keys = by_row(below.kept["key"], len(rows))
-    return keys[every, last], above.kept["layer"][every, last]
+    return keys[every, last], above["layer"][every, last]
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ from ._architecture import Architecture, oriented
 from ._base import Progress, silent
 from ._fingerprint import weights_sha256
 from ._keys import right_pad
-from ._trace import Trace, by_row
+from ._trace import by_row, record
 
 WIKIPEDIA = "hub:wikimedia/wikipedia/20231101.en"
 MAX_DOCUMENT_TOKENS = 512
@@ -131,9 +131,7 @@ def second_moments(
         "vocabulary": len(tokenizer),
     }
     folder = cache_dir / "moments"
-    paths = {
-        layer: folder / f"{_digest({**key, 'layer': layer})}.safetensors" for layer in layers
-    }
+    paths = {layer: folder / f"{_digest({**key, 'layer': layer})}.safetensors" for layer in layers}
     missing = [layer for layer in layers if not paths[layer].is_file()]
     if missing:
         partial = folder / f"{_digest({**key, 'layers': missing})}.partial.safetensors"
@@ -164,7 +162,8 @@ def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, object]) -
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as stream:
-        return {name: stream.get_tensor(name) for name in stream.keys()}, stream.metadata() or {}
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        return tensors, stream.metadata() or {}
 
 
 def _choose_text(
@@ -262,9 +261,8 @@ def _accumulate(
         ):
             batch.append(rows[done + len(batch)])
         ids, mask = right_pad(batch, model.device)
-        with Trace(modules, keep="input", stop=True) as trace:
-            model(input_ids=ids, attention_mask=mask, use_cache=False)
-        for name, inputs in trace.kept.items():
+        kept = record(model, modules, keep="input", input_ids=ids, attention_mask=mask)
+        for name, inputs in kept.items():
             keys = by_row(inputs, len(batch))[mask.bool()].to(dtype)
             if name in sums:
                 sums[name].addmm_(keys.T, keys)
@@ -279,7 +277,7 @@ def _accumulate(
 
 
 def _read_npz(folder: Path, architecture: Architecture, layer: int, d_ff: int) -> SecondMoment:
-    """Read a published estimate: the sum of k k^T under `mom2.mom2`, its count under `mom2.count`."""
+    """Read a published estimate: the sum of k k^T under `mom2.mom2`, its `mom2.count`."""
     name = architecture.mlp_out_name(layer)
     path = next(iter(sorted(folder.glob(f"**/{name}_*mom2*.npz"))), None)
     if path is None:

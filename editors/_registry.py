@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lm_eval.api.registry import Registry
 
@@ -18,7 +18,9 @@ from ._base import Editor
 
 ENTRY_POINT_GROUP = "seqedit_bench.editors"
 
-_registry: Registry[type[Editor]] = Registry("editor", base_cls=Editor)
+_registry: Any = Registry("editor", base_cls=Editor)
+"""Maps names to editor classes; the harness's annotation speaks of instances."""
+
 _E = TypeVar("_E", bound=type[Editor])
 
 
@@ -43,7 +45,7 @@ def _installed() -> dict[str, str]:
 
 
 def available_editors() -> list[str]:
-    """Return the names of all editors: ours, those of installed packages, those loaded from files."""
+    """Return the names of all editors: ours, other packages', and those loaded from files."""
     return sorted({*_installed(), *_registry.keys()})
 
 
@@ -90,5 +92,7 @@ def load_editor_file(path: Path) -> list[str]:
         raise InputError(f"editor file {path}: {type(error).__name__}: {error}") from error
     added = sorted(set(_registry.keys()) - before)
     if not added:
-        raise InputError(f"editor file {path} registers no editor: decorate it with register_editor")
+        raise InputError(
+            f"editor file {path} registers no editor: decorate it with register_editor"
+        )
     return added

@@ -1,16 +1,17 @@
 """The one place that reaches into a forward pass.
 
-`Trace` keeps or changes what single modules take in or give out; `start_at` runs a model from a
-layer upwards. Both leave the model as they found it.
+`Trace` keeps or changes what single modules take in or give out, `record` does so in a pass that
+ends as soon as it can, `start_at` runs a model from a layer upwards. All leave the model as it was.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -42,7 +43,6 @@ class Trace:
         modules: What to watch, by a name of your choice.
         keep: Which side to keep in `kept`; for outputs that are tuples, their first element.
         edit: Called with (name, output) of each module; what it returns goes on through the model.
-        stop: End the forward pass when every module has been seen.
 
     Example:
         with Trace({"mlp": layer.mlp}, keep="output") as trace:
@@ -56,13 +56,11 @@ class Trace:
         *,
         keep: Literal["input", "output"] = "output",
         edit: Callable[[str, Tensor], Tensor] | None = None,
-        stop: bool = False,
     ) -> None:
         self.kept: dict[str, Tensor] = {}
         self._modules = modules
         self._keep = keep
         self._edit = edit
-        self._stop = stop
         self._handles: list[Any] = []
 
     def __enter__(self) -> Trace:
@@ -75,8 +73,7 @@ class Trace:
             if self._edit is not None:
                 output = _with_first(output, self._edit(name, _first(output)))
             self.kept[name] = inputs[0] if self._keep == "input" else _first(output)
-            if self._stop and len(self.kept) == len(self._modules):
-                raise _Stop
+            self._seen()
             return output
 
         return hook
@@ -86,17 +83,46 @@ class Trace:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         for handle in self._handles:
             handle.remove()
-        return isinstance(error, _Stop)
+
+    def _seen(self) -> None:
+        """Do nothing after each module; `_Recording` ends the pass here."""
 
 
-@contextmanager
+class _Recording(Trace):
+    def _seen(self) -> None:
+        if len(self.kept) == len(self._modules):
+            raise _Stop
+
+
+def record(
+    model: PreTrainedModel,
+    modules: Mapping[str, nn.Module],
+    *,
+    keep: Literal["input", "output"] = "output",
+    **inputs: Any,
+) -> dict[str, Tensor]:
+    """Run a model until every module has been seen, without gradients; return what it saw.
+
+    Args:
+        model: The model; layers above the last module are not run.
+        modules: What to watch, by a name of your choice.
+        keep: Which side to return.
+        inputs: What the model is called with.
+    """
+    recording = _Recording(modules, keep=keep)
+    with recording, torch.no_grad(), contextlib.suppress(_Stop):
+        model(**inputs, use_cache=False)
+    return recording.kept
+
+
+@contextlib.contextmanager
 def start_at(
     model: PreTrainedModel, architecture: Architecture, start: int, hidden: Tensor | None
 ) -> Iterator[None]:
-    """Run a model from layer `start` upwards: the layers below hand `hidden` on and compute nothing.
+    """Run a model from layer `start` upwards: the layers below just hand `hidden` on.
 
     Everything around the layers (masks, positions, final norm) runs as always, so this holds for
     any family. `start` = number of layers runs only what follows the last one; 0 changes nothing.
@@ -122,7 +148,7 @@ def start_at(
             del layer.forward
 
 
-@contextmanager
+@contextlib.contextmanager
 def frozen(model: PreTrainedModel) -> Iterator[None]:
     """Turn gradients of all parameters off, and back to what they were."""
     before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]

@@ -170,9 +170,9 @@ class _Reach:
         for index, row in enumerate(rows):
             if row.start:
                 ids[index, width - row.start :] = torch.tensor(row.ids[: row.start])
-        positions = (torch.arange(width, device=mask.device)[None] - (width - starts[:, None])).clamp(
-            min=0
-        )
+        positions = (
+            torch.arange(width, device=mask.device)[None] - (width - starts[:, None])
+        ).clamp(min=0)
         cache = DynamicCache(config=self.model.config)
         with torch.no_grad():
             self.model.base_model(
@@ -185,7 +185,7 @@ class _Reach:
         return cache
 
     def _index_labels(self, rows: Sequence[_Row], device: torch.device) -> None:
-        """Flatten the scored positions: which row, which suffix column, which token, what weight."""
+        """Flatten the scored positions: row, suffix column, token, weight of each."""
         row_of, column, label, weight = [], [], [], []
         texts = [0] * (int(self.owner.max()) + 1)
         for row in rows:
@@ -219,7 +219,9 @@ class _Reach:
         self.below = trace.kept.get("below")
         outputs = trace.kept["site"] if self.site is not None else trace.kept["below"]
         # A request's rows begin with the bare prompt's: that one gives the base value.
-        first = torch.stack([(self.owner == owner).nonzero()[0, 0] for owner in self.owner.unique()])
+        first = torch.stack(
+            [(self.owner == owner).nonzero()[0, 0] for owner in self.owner.unique()]
+        )
         self.base = by_row(outputs, len(self.owner))[first, 0].float()
         self.base_log_probs = self._log_probs(hidden[self.kl_rows, 0])
 
@@ -270,7 +272,9 @@ class _Reach:
 
 def output_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """Apply the language-model head to final hidden states (..., d_model), soft-capped if it is."""
-    logits = model.get_output_embeddings()(hidden)
+    head = model.get_output_embeddings()
+    assert head is not None, "a causal language model has a head"
+    logits = head(hidden)
     cap = getattr(model.config, "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap
 
@@ -314,4 +318,3 @@ def _descend(reach: _Reach, count: int, settings: ValueSettings) -> list[Value]:
         report["base_norm"] = base.norm().item()
         values.append(Value(final, base, report))
     return values
-

@@ -1,4 +1,4 @@
-"""FT-C: fine-tuning of one MLP projection inside a box (Zhu et al. 2020, as run by Meng et al. 2022).
+"""FT-C: fine-tuning of one MLP projection inside a box (Zhu et al. 2020, run by Meng et al. 2022).
 
 The constraint is an L-infinity box around the weights *at the start of each edit*: n edits may
 drift n boxes far. The published code scores all target tokens from the last prompt position
@@ -21,7 +21,7 @@ from ._architecture import Architecture
 from ._base import Editor, EditReport, Hparams, ModelShape
 from ._keys import right_pad
 from ._locate import rome_layer
-from ._trace import Trace, frozen, start_at
+from ._trace import frozen, record, start_at
 from ._values import output_logits
 
 
@@ -115,9 +115,9 @@ class _FromLayer:
         self._below: Tensor | None = None
         if layer > 0:
             module = architecture.layers(model)[layer - 1]
-            with torch.no_grad(), Trace({"below": module}, stop=True) as trace:
-                model(input_ids=self._ids, attention_mask=self._mask, use_cache=False)
-            self._below = trace.kept["below"]
+            self._below = record(
+                model, {"below": module}, input_ids=self._ids, attention_mask=self._mask
+            )["below"]
 
     def loss(self, objective: Literal["prompt_last", "target_new"]) -> Tensor:
         """Return the mean over facts of the mean NLL per target token."""
@@ -128,7 +128,9 @@ class _FromLayer:
         losses = []
         for row, (context, continuation) in enumerate(self._pairs):
             last = len(context) - 1
-            reads = [last + (0 if objective == "prompt_last" else j) for j in range(len(continuation))]
+            reads = [
+                last + (0 if objective == "prompt_last" else j) for j in range(len(continuation))
+            ]
             logits = output_logits(self._model, hidden[row, reads]).float()
             labels = torch.tensor(continuation, device=logits.device)
             losses.append(functional.cross_entropy(logits, labels))

@@ -1,4 +1,4 @@
-"""MEMIT: ROME's pieces, several layers, least squares (Meng et al. 2023, "Mass-Editing Memory ...").
+"""MEMIT: ROME's pieces, several layers, least squares (Meng et al. 2023, "Mass-Editing Memory").
 
 One value is found at the last layer; every layer from the first on then takes its share of what is
 still missing, as the least-squares change that spares the keys of plain text.
@@ -119,7 +119,7 @@ class MEMIT(Editor):
         return EditReport(tuple(value.report for value in values), norms)
 
     def _keys_and_reached(self, layer: int, rows: list[list[SubjectRow]]) -> tuple[Tensor, Tensor]:
-        """Return each request's key at `layer`, (n, d_ff), and the last layer's output, (n, d_model).
+        """Return keys at `layer`, (n, d_ff), and outputs of the last layer, (n, d_model).
 
         Both come from the weights as they are now, earlier layers' changes included.
         """

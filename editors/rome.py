@@ -27,7 +27,7 @@ from ._values import optimise_values
 class ROMEHparams(LocateHparams):
     layers: list[int] = Field(min_length=1, max_length=1)
     clamp_norm_factor: float = Field(4.0, gt=0)
-    context_template_length_params: list[tuple[int, int]] = [(5, 10), (10, 10)]
+    context_template_length_params: list[tuple[int, int]] = Field([(5, 10), (10, 10)])
     """Pairs (tokens, texts) of the sampled context templates; the bare prompt comes on top."""
     mom2_adjustment: bool = True
     """Whether the direction is C^-1 k (true) or k itself."""
@@ -58,8 +58,8 @@ def rank_one_update(residual: Tensor, direction: Tensor, key: Tensor) -> RankOne
         residual direction^T / (key . direction)
 
     Example:
-        >>> change = rank_one_update(torch.ones(2), torch.tensor([1.0, 0.0]), torch.tensor([2.0, 5.0]))
-        >>> change.update @ torch.tensor([2.0, 5.0])
+        >>> direction, key = torch.tensor([1.0, 0.0]), torch.tensor([2.0, 5.0])
+        >>> rank_one_update(torch.ones(2), direction, key).update @ key
         tensor([1., 1.])
     """
     unit = direction / direction.norm()

@@ -86,8 +86,18 @@ def comparison_table(results: Sequence[Result]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("editor")
     for heading in (
-        "edits", "batch", "sample", "ES", "PS", "NS", "S", "ES last 50", "kept ES", "kept exact",
-        "distance", "s/edit",
+        "edits",
+        "batch",
+        "sample",
+        "ES",
+        "PS",
+        "NS",
+        "S",
+        "ES last 50",
+        "kept ES",
+        "kept exact",
+        "distance",
+        "s/edit",
     ):
         table.add_column(heading, justify="right")
     for result in results:

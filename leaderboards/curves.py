@@ -56,7 +56,7 @@ class Retention(NamedTuple):
     instant: float
     """Of the edits made so far that succeeded at once: how many succeed now."""
     sticky: float
-    """The same, where an edit found lost at one checkpoint counts as lost ever after (the paper)."""
+    """The same, but an edit found lost at one checkpoint is lost ever after (the paper)."""
     all_edits: float
     """Of all edits made so far: how many succeed now, whether or not they did at once."""
 

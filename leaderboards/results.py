@@ -109,7 +109,7 @@ class Curves(_Record):
     retention: dict[str, RetentionRecord]
     """Metrics of earlier edits measured again at checkpoints, by name."""
     tasks: dict[str, dict[str, list[float | None]]]
-    """Metrics of tasks that do not belong to an edit, by task and metric, one value a checkpoint."""
+    """Metrics of tasks that belong to no edit, by task and metric, one value a checkpoint."""
     distance: dict[str, dict[str, list[float | None]]]
     """Distance from the original weights by matrix: l2, l2_per_param (the paper's), l2_relative."""
     checkpoints: list[int]
@@ -199,3 +199,9 @@ def read_result(path: Path) -> Result:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a result; `result.schema.json` beside this file is its copy."""
     return Result.model_json_schema()
+
+
+def write_schema() -> None:
+    """Write `result.schema.json` again, after a change of the record."""
+    path = Path(__file__).with_name("result.schema.json")
+    path.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")

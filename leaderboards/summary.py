@@ -58,7 +58,9 @@ def curves(edits: Sequence[Line], checkpoints: Sequence[Line]) -> Curves:
         retention=retention_curves(edits, checkpoints),
         tasks=tasks,
         distance={
-            matrix: {kind: [line["distance"][matrix][kind] for line in checkpoints] for kind in DISTANCES}
+            matrix: {
+                kind: [line["distance"][matrix][kind] for line in checkpoints] for kind in DISTANCES
+            }
             for matrix in matrices
         },
         checkpoints=[line["edits"] for line in checkpoints],

@@ -20,7 +20,7 @@ def preferred(nll_wanted: float, nll_other: float) -> float:
 
 
 def magnitude(nll_wanted: float, nll_other: float) -> float:
-    """Return the difference of per-token probabilities, wanted minus other, in [-1, 1]; NaN gives 0.
+    """Return the per-token probability of wanted minus other, in [-1, 1]; NaN gives 0.
 
     Example:
         >>> round(magnitude(0.0, math.log(2)), 6)

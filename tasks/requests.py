@@ -64,7 +64,9 @@ class EditRequest:
         """
         slots = prompt.count(SLOT)
         if slots != 1:
-            raise InputError(f"prompt {prompt!r} has {slots} '{{}}' for the subject, not exactly one")
+            raise InputError(
+                f"prompt {prompt!r} has {slots} '{{}}' for the subject, not exactly one"
+            )
         texts = {"subject": subject, "target_new": target_new, "target_true": target_true}
         for name, text in texts.items():
             if not text.strip():
@@ -87,7 +89,9 @@ class EditRequest:
         """
         found = text.count(subject) if subject else 0
         if found != 1:
-            raise InputError(f"subject {subject!r} is {found} times in the prompt {text!r}, not once")
+            raise InputError(
+                f"subject {subject!r} is {found} times in the prompt {text!r}, not once"
+            )
         return cls.create(prompt=text.replace(subject, SLOT), subject=subject, **fields)
 
     @property

@@ -20,7 +20,7 @@ SourceName = Literal["bundled", "folder", "hub"]
 OFFICIAL_URLS = {
     "counterfact.json": "https://rome.baulab.info/data/dsets/counterfact.json",
 }
-"""Files their authors publish. Their content is pinned by the checks of `edits.py`, not by the address."""
+"""Files their authors publish; `edits.py` checks the content."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Source:
             root = Path(str(files("seqedit_bench.tasks"))) / "data"
             candidates = [root / name for name in names]
         elif self.folder is not None:
-            candidates = [
-                path for name in names for path in (self.folder / name, *self.folder.glob(f"*/{name}"))
-            ]
+            folder = self.folder
+            places = [[folder / name, *folder.glob(f"*/{name}")] for name in names]
+            candidates = [path for each in places for path in each]
         else:
             return self._download(names[0])
         found = next((path for path in candidates if path.is_file()), None)

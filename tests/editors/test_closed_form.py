@@ -112,7 +112,9 @@ def test_rome_gives_the_bare_prompt_its_value(
         moved = (after - before).norm().item()
         assert moved == pytest.approx(report.per_request[0]["delta_norm"], rel=1e-3)
         assert before.norm().item() == pytest.approx(report.per_request[0]["base_norm"], rel=1e-3)
-        assert change.norm().item() == pytest.approx(report.update_norms[editor.edited_parameters()[0]], rel=1e-3)
+        assert change.norm().item() == pytest.approx(
+            report.update_norms[editor.edited_parameters()[0]], rel=1e-3
+        )
 
 
 def test_rome_makes_the_target_likelier(

@@ -29,7 +29,9 @@ def snapshot(model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def changed(before: dict[str, Tensor], model: PreTrainedModel) -> set[str]:
-    return {name for name, tensor in model.named_parameters() if not torch.equal(before[name], tensor)}
+    return {
+        name for name, tensor in model.named_parameters() if not torch.equal(before[name], tensor)
+    }
 
 
 def run(editor: Editor, requests: list[EditRequest]) -> None:
@@ -52,7 +54,9 @@ def test_edits_in_place_and_only_what_it_declares(
     assert changed(pristine, model) == declared
     assert set(report.update_norms) == declared
     for parameter, norm in report.update_norms.items():
-        assert (first[parameter] - pristine[parameter]).norm().item() == pytest.approx(norm, rel=1e-3)
+        assert (first[parameter] - pristine[parameter]).norm().item() == pytest.approx(
+            norm, rel=1e-3
+        )
     assert len(report.per_request) == 1
     editor.edit(requests[1:2])
     assert changed(first, model) == declared, "the second edit must add to the first"

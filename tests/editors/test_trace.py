@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from seqedit_bench.editors._architecture import Architecture
-from seqedit_bench.editors._trace import Trace, frozen, start_at
+from seqedit_bench.editors._trace import Trace, frozen, record, start_at
 
 IDS = torch.arange(2, 14).view(2, 6)
 
@@ -23,9 +23,10 @@ def test_keep_input_and_output(any_model: PreTrainedModel) -> None:
 @torch.no_grad()
 def test_stop_ends_the_pass(main_model: PreTrainedModel) -> None:
     layers = Architecture.of(main_model).layers(main_model)
-    with Trace({"high": layers[3]}) as high, Trace({"low": layers[0]}, stop=True) as low:
-        main_model(IDS)
-    assert "low" in low.kept and not high.kept
+    with Trace({"high": layers[3]}) as high:
+        low = record(main_model, {"low": layers[0]}, input_ids=IDS)
+    assert set(low) == {"low"} and not high.kept
+    assert not layers[0]._forward_hooks
 
 
 def test_errors_inside_pass_through(main_model: PreTrainedModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from seqedit_bench.editors._values import (
 from seqedit_bench.tasks.errors import InputError
 from seqedit_bench.tasks.tokenization import encode_pair, last_token_of_span
 
+Site = Literal["mlp", "layer"]
 SETTINGS = ValueSettings(
     num_grad_steps=6, lr=0.5, weight_decay=0.5, clamp_norm_factor=4.0, kl_factor=0.0625
 )
@@ -37,13 +39,15 @@ class Plain:
         tokenizer: PreTrainedTokenizerFast,
         *,
         layer: int,
-        site: str,
+        site: Site,
         templates: Sequence[str],
     ) -> None:
         architecture = Architecture.of(model)
         self.model, self.tokenizer, self.templates = model, tokenizer, templates
         self.module = (
-            architecture.mlp_out(model, layer) if site == "mlp" else architecture.layers(model)[layer]
+            architecture.mlp_out(model, layer)
+            if site == "mlp"
+            else architecture.layers(model)[layer]
         )
         self.base = torch.empty(0)
 
@@ -97,15 +101,17 @@ def test_losses_and_gradients_equal_the_plain_way(
     requests: list[EditRequest],
     templates: list[str],
     layer: int,
-    site: str,
+    site: Site,
 ) -> None:
     """On every family, with and without BOS, for three facts at once."""
     tokenizer = tokenizers["llama3" if layer == 2 else "gpt2"]
     architecture = Architecture.of(any_model)
     rows = [
-        row for owner, fact in enumerate(requests) for row in _rows(tokenizer, fact, templates, owner)
+        row
+        for owner, fact in enumerate(requests)
+        for row in _rows(tokenizer, fact, templates, owner)
     ]
-    reach = _Reach(any_model, architecture, rows, layer=layer, site=site)  # type: ignore[arg-type]
+    reach = _Reach(any_model, architecture, rows, layer=layer, site=site)
     plain = Plain(any_model, tokenizer, layer=layer, site=site, templates=templates)
     generator = torch.Generator().manual_seed(1)
     deltas = torch.randn(len(requests), 32, generator=generator, requires_grad=True)
@@ -130,7 +136,7 @@ def descend_plainly(plain: Plain, request: EditRequest, settings: ValueSettings)
         nll, kl = plain.losses(request, delta)
         decay = settings.weight_decay * delta.norm() / base.norm() ** 2
         total = nll + settings.kl_factor * kl + decay
-        loss, steps = float(total), step
+        loss, steps = total.item(), step
         if loss < settings.loss_threshold or step == settings.num_grad_steps - 1:
             break
         optimiser.zero_grad()
@@ -149,17 +155,27 @@ def test_descent_equals_the_plain_loop(
     tokenizer: PreTrainedTokenizerFast,
     requests: list[EditRequest],
     templates: list[str],
-    site: str,
+    site: Site,
     clamp: float,
 ) -> None:
     """Facts optimised together end where each would end alone."""
     settings = ValueSettings(
-        num_grad_steps=6, lr=0.2, weight_decay=0.5, clamp_norm_factor=clamp, kl_factor=0.0625,
+        num_grad_steps=6,
+        lr=0.2,
+        weight_decay=0.5,
+        clamp_norm_factor=clamp,
+        kl_factor=0.0625,
         loss_threshold=2.5,
     )
     values = optimise_values(
-        main_model, tokenizer, Architecture.of(main_model), requests, templates,
-        layer=1, site=site, settings=settings,  # type: ignore[arg-type]
+        main_model,
+        tokenizer,
+        Architecture.of(main_model),
+        requests,
+        templates,
+        layer=1,
+        site=site,
+        settings=settings,  # type: ignore[arg-type]
     )
     plain = Plain(main_model, tokenizer, layer=1, site=site, templates=templates)
     for request, value in zip(requests, values, strict=True):
@@ -179,8 +195,14 @@ def test_delta_stays_in_its_ball(
         num_grad_steps=5, lr=5.0, weight_decay=0.0, clamp_norm_factor=0.3, kl_factor=0.0
     )
     values = optimise_values(
-        main_model, tokenizer, Architecture.of(main_model), requests, templates,
-        layer=1, site="mlp", settings=settings,
+        main_model,
+        tokenizer,
+        Architecture.of(main_model),
+        requests,
+        templates,
+        layer=1,
+        site="mlp",
+        settings=settings,
     )
     for value in values:
         assert value.delta.norm() == pytest.approx(0.3 * float(value.base.norm()), rel=1e-4)
@@ -196,8 +218,14 @@ def test_a_broken_model_is_reported_not_raised(
     with torch.no_grad():
         architecture.mlp_out(main_model, 0).get_parameter("weight").fill_(float("nan"))
     (value,) = optimise_values(
-        main_model, tokenizer, architecture, requests[:1], templates,
-        layer=1, site="mlp", settings=SETTINGS,
+        main_model,
+        tokenizer,
+        architecture,
+        requests[:1],
+        templates,
+        layer=1,
+        site="mlp",
+        settings=SETTINGS,
     )
     assert value.report["loss"] != value.report["loss"]
     assert value.report["steps"] == SETTINGS.num_grad_steps - 1
@@ -206,15 +234,21 @@ def test_a_broken_model_is_reported_not_raised(
 def test_a_subject_that_merges_with_the_target_is_refused(
     main_model: PreTrainedModel, tokenizers: dict[str, PreTrainedTokenizerFast]
 ) -> None:
-    """With the prompt ending in the subject, a tokenizer may join its end and the target's start."""
+    """Where the prompt ends in the subject, a tokenizer may join its end and the target."""
     tokenizer = tokenizers["gpt2"]
     words = (word for word in sorted(tokenizer.get_vocab()) if word.isascii() and word.isalpha())
     whole = next(word for word in words if len(word) > 2)
     # Built by hand: EditRequest.create would put a space before the target.
     request = EditRequest(0, "{}", whole[:-1], whole[-1], " x")
     assert not encode_pair(tokenizer, whole[:-1], whole[-1]).context, "the example must merge"
-    with pytest.raises(InputError, match="case 0: .*merges"):
+    with pytest.raises(InputError, match=r"case 0: .*merges"):
         optimise_values(
-            main_model, tokenizer, Architecture.of(main_model), [request], ["{}"],
-            layer=1, site="mlp", settings=SETTINGS,
+            main_model,
+            tokenizer,
+            Architecture.of(main_model),
+            [request],
+            ["{}"],
+            layer=1,
+            site="mlp",
+            settings=SETTINGS,
         )

@@ -50,9 +50,7 @@ def streams(data_dir: Path) -> dict[int, EditStream]:
         load = edits._load_cases
         cached = functools.cache(lambda name: load(source, name))
         patch.setattr(edits, "_load_cases", lambda _, name: cached(name))
-        return {
-            sample: load_stream(source, "counterfact-edits", sample=sample) for sample in PAPER
-        }
+        return {sample: load_stream(source, "counterfact-edits", sample=sample) for sample in PAPER}
 
 
 @pytest.mark.parametrize("sample", PAPER)
@@ -67,9 +65,7 @@ def test_paper_order(sample: int, streams: dict[int, EditStream]) -> None:
     assert streams[sample].sample == sample
 
 
-def test_paper_order_is_the_published_list(
-    streams: dict[int, EditStream], data_dir: Path
-) -> None:
+def test_paper_order_is_the_published_list(streams: dict[int, EditStream], data_dir: Path) -> None:
     path = data_dir / "counterfact" / "paper_edit_orders.json"
     published = json.loads(path.read_text(encoding="utf-8"))
     assert len(published) >= 4
@@ -146,9 +142,7 @@ def records_for(template: dict[str, Any], subjects: list[str]) -> list[dict[str,
     ]
 
 
-def test_repeated_subjects_are_left_out(
-    tmp_path: Path, counterfact_record: dict[str, Any]
-) -> None:
+def test_repeated_subjects_are_left_out(tmp_path: Path, counterfact_record: dict[str, Any]) -> None:
     source = write(tmp_path, records_for(counterfact_record, ["Oslo", "OSLO", "Bergen", "oslo"]))
     stream = load_stream(source, "counterfact", sample=0)
     assert sorted(ids(stream)) == [0, 2]

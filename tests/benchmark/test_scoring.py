@@ -1,0 +1,116 @@
+"""The scorer gives what one full forward pass for each request gives."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from seqedit_bench.benchmark.scoring import Scorer, shared_rows
+from seqedit_bench.tasks.errors import InputError
+from seqedit_bench.tasks.tokenization import Pair, encode_pair
+
+PROMPTS = {
+    "The capital of France is": (" Paris", " Madrid in the south"),
+    "The capital of France is Madrid": (" in", " today"),
+    "It rains": (" a lot",),
+    "He plays the guitar and she plays": (" chess", " chess", " the long game of chess"),
+}
+
+
+def pairs_of(tokenizer: PreTrainedTokenizerFast) -> list[Pair]:
+    return [
+        encode_pair(tokenizer, prompt, target)
+        for prompt, each in PROMPTS.items()
+        for target in each
+    ]
+
+
+@torch.no_grad()
+def plain(model: PreTrainedModel, pair: Pair) -> tuple[float, bool]:
+    logits = model(torch.tensor([pair.context + pair.continuation])).logits[0].float()
+    log_probs = logits.log_softmax(-1)
+    first = len(pair.context) - 1
+    total, greedy = 0.0, True
+    for offset, token in enumerate(pair.continuation):
+        total += float(log_probs[first + offset, token])
+        greedy &= int(log_probs[first + offset].argmax()) == token
+    return total, greedy
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
+@pytest.mark.parametrize("style", ["gpt2", "llama3", "sentencepiece"])
+def test_equals_plain_forward_passes(
+    any_model: PreTrainedModel,
+    tokenizers: dict[str, PreTrainedTokenizerFast],
+    style: str,
+    batch_tokens: int,
+) -> None:
+    """On every family and kind of tokenizer, however the rows are packed."""
+    pairs = pairs_of(tokenizers[style])
+    scores = Scorer(any_model, max_length=256, batch_tokens=batch_tokens).score(pairs)
+    for pair, score in zip(pairs, scores, strict=True):
+        log_likelihood, greedy = plain(any_model, pair)
+        assert score[0] == pytest.approx(log_likelihood, abs=1e-4)
+        assert score[1] is greedy
+        assert score.num_tokens == len(pair.continuation)
+
+
+def test_greedy_continuation_is_recognised(
+    main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    ids = tokenizer("The capital of France is").input_ids
+    with torch.no_grad():
+        for _ in range(3):
+            ids.append(int(main_model(torch.tensor([ids])).logits[0, -1].argmax()))
+    scorer = Scorer(main_model, max_length=256)
+    same, other = Pair(ids[:-3], ids[-3:]), Pair(ids[:-3], [*ids[-3:-1], (ids[-1] + 1) % 500])
+    assert [score[1] for score in scorer.score([same, other])] == [True, False]
+
+
+def test_runs_only_distinct_tokens(
+    main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Two targets of a prompt, repeats, and a prompt that another continues, cost nothing."""
+    scorer = Scorer(main_model, max_length=256)
+    pairs = pairs_of(tokenizer)
+    rows, _ = shared_rows([(pair.context + pair.continuation)[:-1] for pair in pairs])
+    scorer.score(pairs)
+    assert scorer.tokens_scored == sum(map(len, rows))
+    assert scorer.tokens_scored < sum(len(pair.context) for pair in pairs)
+
+
+def test_long_inputs_lose_tokens_on_the_left(
+    main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    pair = encode_pair(tokenizer, "He plays the guitar and she plays", " chess")
+    (score,) = Scorer(main_model, max_length=6).score([pair])
+    kept = (pair.context + pair.continuation)[:-1][-6:]
+    short = Pair([*kept, 0][: len(kept) - len(pair.continuation) + 1], pair.continuation)
+    assert score[0] == pytest.approx(plain(main_model, short)[0], abs=1e-4)
+    with pytest.raises(InputError, match="context window of 1"):
+        Scorer(main_model, max_length=1).score([Pair([1], [2, 3])])
+
+
+def test_nan_is_neither_likely_nor_greedy(
+    main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    with torch.no_grad():
+        next(main_model.parameters()).fill_(float("nan"))
+    for score in Scorer(main_model, max_length=256).score(pairs_of(tokenizer)):
+        assert math.isnan(score[0])
+        assert score[1] is False
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=5), min_size=1, max_size=12))
+def test_shared_rows_cover_all_inputs_and_none_twice(inputs: list[list[int]]) -> None:
+    rows, host_of = shared_rows(inputs)
+    for each, host in zip(inputs, host_of, strict=True):
+        assert rows[host][: len(each)] == each
+    for index, row in enumerate(rows):
+        others = rows[:index] + rows[index + 1 :]
+        assert not any(other[: len(row)] == row for other in others)
