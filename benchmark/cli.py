@@ -84,7 +84,8 @@ def run_command(
     fields = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
     config = _config({**fields, "hparams": tuple(hparams or ())})
     from .display import display_for
-    from .runner import Silent, run
+    from .observer import Silent
+    from .runner import run
 
     console = Console(stderr=json)
     if quiet:
@@ -111,10 +112,17 @@ def _config(fields: dict[str, Any]) -> RunConfig:
 @app.command("list")
 def list_command(
     what: Annotated[Literal["editors", "tasks", "suites", "models"], typer.Argument()],
+    paths: Annotated[
+        bool,
+        typer.Option("--paths", help="Print the folder itself, e.g. for lm_eval --include_path."),
+    ] = False,
 ) -> None:
     """List what can be named on the command line."""
     from . import listing
 
+    if paths:
+        sys.stdout.write(f"{listing.folder(what)}\n")
+        return
     table = Table(box=None, pad_edge=False)
     headings, rows = listing.LISTINGS[what]()
     for heading in headings:

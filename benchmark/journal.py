@@ -57,14 +57,22 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"output {folder} is there already: choose another --output")
         try:
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise InputError(f"output {folder} is there already: choose another --output")
+            self._made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             for name in (EDITS, CHECKPOINTS):
                 (folder / name).touch()
         except OSError as error:
             raise InputError(f"cannot write to output {folder}: {error.strerror}") from None
+
+    def discard(self) -> None:
+        """Remove what the constructor made: for a run that was refused before it began."""
+        for name in (EDITS, CHECKPOINTS):
+            (self.folder / name).unlink()
+        for path in self._made:
+            path.rmdir()
 
     def _append(self, name: str, line: dict[str, Any]) -> dict[str, Any]:
         clean = finite(line)

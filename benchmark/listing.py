@@ -12,7 +12,20 @@ from ..editors import about_editor, available_editors
 from .aliases import model_aliases
 from .suite import available_suites, load_suite
 
+_FOLDERS = {
+    "editors": ("editors", ""),
+    "tasks": ("tasks", ""),
+    "suites": ("benchmark", "suites"),
+    "models": ("benchmark", "models.yaml"),
+}
+
 Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def folder(what: str) -> Path:
+    """Return where the listed files are; for tasks, lm-evaluation-harness's include path."""
+    package, inside = _FOLDERS[what]
+    return Path(str(files(f"seqedit_bench.{package}"))) / inside
 
 
 def editors() -> Listing:
@@ -45,7 +58,7 @@ _HarnessLoader.add_constructor(
 
 def tasks() -> Listing:
     """Return name, folder and first comment line of each task file."""
-    root = Path(str(files("seqedit_bench.tasks")))
+    root = folder("tasks")
     rows = []
     for path in sorted(root.rglob("*.yaml")):
         text = path.read_text(encoding="utf-8")

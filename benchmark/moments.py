@@ -12,7 +12,7 @@ from ..editors._architecture import Architecture
 from ..editors._moments import second_moments
 from ..tasks.errors import InputError
 from .model import load_model
-from .runner import Observer
+from .observer import Observer
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,76 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 
-from ..editors import (
-    Editor,
-    EditReport,
-    get_editor,
-    load_editor_file,
-    resolve_hparams,
-)
+from ..editors import Editor, EditReport, resolve_hparams
 from ..editors._architecture import Architecture
-from ..editors._hparams import Resolved
 from ..leaderboards import Result
 from ..leaderboards import summary as summaries
-from ..leaderboards.results import (
-    Cost,
-    DataInfo,
-    EditorInfo,
-    ModelInfo,
-    ProtocolInfo,
-    SuiteInfo,
-)
+from ..leaderboards.results import Cost
 from ..tasks import EditCase, InputError
-from ..tasks.edits import EditStream, load_stream
-from ..tasks.sources import Source, file_sha256
 from . import provenance
 from .config import RunConfig
 from .journal import Journal
 from .lm import SequentialEditLM
-from .lmeval import TaskResult, TaskSet
+from .lmeval import TaskResult
 from .model import LoadedModel, OriginalWeights, load_model
-from .suite import Suite, load_suite
-
-Line = dict[str, Any]
-
-
-class Observer(Protocol):
-    """Who is told how a run is going."""
-
-    def note(self, text: str) -> None: ...
-
-    def preparing(self, what: str, done: int, total: int) -> None: ...
-
-    def started(self, num_edits: int, score: Sequence[str]) -> None: ...
-
-    def edited(self, line: Line) -> None: ...
-
-    def measured(self, line: Line, retained: dict[str, float]) -> None: ...
-
-
-class Silent:
-    """Tells nobody."""
-
-    def note(self, text: str) -> None: ...
-
-    def preparing(self, what: str, done: int, total: int) -> None: ...
-
-    def started(self, num_edits: int, score: Sequence[str]) -> None: ...
-
-    def edited(self, line: Line) -> None: ...
-
-    def measured(self, line: Line, retained: dict[str, float]) -> None: ...
+from .observer import Line, Observer, Silent
+from .plan import Plan, make_plan
+from .record import Record, describe
 
 
 class Outcome(NamedTuple):
@@ -80,6 +33,60 @@ class Outcome(NamedTuple):
     result: Result
     path: Path
     """Its `leaderboard.json`."""
+
+
+def run(config: RunConfig, observer: Observer | None = None) -> Outcome:
+    """Edit a model fact after fact and measure it as the suite says.
+
+    Nothing that is there already is overwritten, and a run that is refused leaves nothing behind.
+
+    Raises:
+        InputError: something in the request cannot be done; says what and what to do.
+    """
+    observer = observer or Silent()
+    plan = make_plan(config)
+    journal = Journal(plan.output)
+    try:
+        loop, record = _prepare(plan, journal, observer)
+    except InputError:
+        journal.discard()
+        raise
+    journal.write_config(record.config(plan))
+    observer.started(len(plan.cases), plan.suite.score)
+    loop.run(config.batch_size)
+    result = loop.result(record)
+    return Outcome(result, journal.write_result(result.to_json()))
+
+
+def _prepare(plan: Plan, journal: Journal, observer: Observer) -> tuple[_Loop, Record]:
+    """Load the model and get the editor ready."""
+    config = plan.config
+    observer.note(f"loading {config.model}")
+    loaded = load_model(
+        config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
+    )
+    resolved = resolve_hparams(
+        config.editor,
+        plan.editor_class,
+        model_name=config.model,
+        shape=Architecture.of(loaded.model).shape(loaded.model),
+        overrides=config.hparams,
+    )
+    observer.note(f"{config.editor} hyper-parameters: {resolved.source}")
+    torch.manual_seed(config.seed)
+    editor = plan.editor_class(
+        loaded.model,
+        loaded.tokenizer,
+        resolved.hparams,
+        seed=config.seed,
+        cache_dir=config.cache_dir,
+        progress=observer.preparing,
+    )
+    preparing = _Clock(loaded.model.device)
+    with preparing:
+        prepared = editor.prepare()
+    loop = _Loop(plan, loaded, editor, journal, observer, preparing)
+    return loop, describe(plan, loaded, editor, resolved, prepared)
 
 
 class _Clock:
@@ -100,113 +107,26 @@ class _Clock:
         self.total += self.last
 
 
-def run(config: RunConfig, observer: Observer | None = None) -> Outcome:
-    """Edit a model fact after fact and measure it as the suite says.
-
-    Everything that can be refused is refused before the model is loaded, and nothing that is
-    there already is overwritten.
-
-    Raises:
-        InputError: something in the request cannot be done; says what and what to do.
-    """
-    started = datetime.now()
-    observer = observer or Silent()
-    suite = load_suite(config.suite)
-    if config.editor_path is not None:
-        load_editor_file(config.editor_path)
-    editor_class = get_editor(config.editor)
-    if config.batch_size > 1 and not editor_class.batched:
-        raise InputError(f"editor {config.editor!r} takes one fact at a time: --batch-size 1")
-    named = None if config.data_dir is not None else suite.data_source
-    source = Source.choose(config.data_source or named, config.data_dir)
-    stream = load_stream(source, config.edits or suite.edits, sample=config.sample)
-    num_edits = config.num_edits or suite.num_edits
-    if num_edits > len(stream.cases):
-        raise InputError(
-            f"--num-edits {num_edits}: the stream {stream.name!r} of this data has "
-            f"{len(stream.cases)} edits"
-        )
-    tasks = _build_tasks(config, suite, source, stream, num_edits)
-    journal = Journal(config.output_dir(suite.name, started))
-
-    observer.note(f"loading {config.model}")
-    loaded = load_model(
-        config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
-    )
-    resolved = resolve_hparams(
-        config.editor,
-        editor_class,
-        model_name=config.model,
-        shape=Architecture.of(loaded.model).shape(loaded.model),
-        overrides=config.hparams,
-    )
-    observer.note(f"{config.editor} hyper-parameters: {resolved.source}")
-    torch.manual_seed(config.seed)
-    editor = editor_class(
-        loaded.model,
-        loaded.tokenizer,
-        resolved.hparams,
-        seed=config.seed,
-        cache_dir=config.cache_dir,
-        progress=observer.preparing,
-    )
-    loop = _Loop(suite, stream.cases[:num_edits], loaded, editor, tasks, journal, observer)
-    with loop.preparing:
-        prepared = editor.prepare()
-    loop.originals = OriginalWeights(loaded.model, editor.edited_parameters())
-    infos = _infos(config, suite, source, stream, loaded, editor, resolved, prepared, num_edits)
-    facts = provenance.collect(loaded.model.device, started)
-    journal.write_config(
-        {
-            "request": config.model_dump(mode="json", exclude={"cache_dir", "output"}),
-            "suite_definition": suite.model_dump(),
-            **{name: info.model_dump() for name, info in infos.items()},
-            "provenance": facts,
-        }
-    )
-    observer.started(num_edits, suite.score)
-    loop.run(config.batch_size)
-    result = _result(config, infos, facts, loop)
-    return Outcome(result, journal.write_result(result.to_json()))
-
-
-def _build_tasks(
-    config: RunConfig, suite: Suite, source: Source, stream: EditStream, num_edits: int
-) -> TaskSet:
-    return TaskSet(
-        sorted({*suite.each_edit, *suite.checkpoint.tasks}),
-        metadata={
-            "data_source": source.name,
-            "data_dir": str(config.data_dir) if config.data_dir else None,
-            "edits": stream.name,
-            "sample": config.sample,
-            "num_edits": num_edits,
-        },
-    )
-
-
 class _Loop:
     """The run itself: state that grows with every edit."""
 
-    originals: OriginalWeights
-
     def __init__(
         self,
-        suite: Suite,
-        cases: Sequence[EditCase],
+        plan: Plan,
         loaded: LoadedModel,
         editor: Editor,
-        tasks: TaskSet,
         journal: Journal,
         observer: Observer,
+        preparing: _Clock,
     ) -> None:
-        self.suite, self.cases, self.tasks = suite, cases, tasks
+        self.suite, self.cases, self.tasks = plan.suite, plan.cases, plan.tasks
         self.loaded, self.editor, self.journal, self.observer = loaded, editor, journal, observer
         self.lm = SequentialEditLM(loaded)
+        self.originals = OriginalWeights(loaded.model, editor.edited_parameters())
         self.edits: list[Line] = []
         self.checkpoints: list[Line] = []
         device = loaded.model.device
-        self.preparing, self.editing, self.evaluating = (_Clock(device) for _ in range(3))
+        self.preparing, self.editing, self.evaluating = preparing, _Clock(device), _Clock(device)
 
     def run(self, batch_size: int) -> None:
         """Apply all edits in order, `batch_size` at a time, evaluating on the way."""
@@ -317,6 +237,25 @@ class _Loop:
             for metric, column in columns.items()
         }
 
+    def result(self, record: Record) -> Result:
+        """Put the result of the finished run together, from its journal and what it cost."""
+        curves = summaries.curves(self.edits, self.checkpoints)
+        seconds = self.editing.total
+        return Result(
+            **record._asdict(),
+            curves=curves,
+            summary=summaries.summary(self.edits, self.checkpoints, curves, self.suite.score),
+            cost=Cost(
+                edits_per_second=len(self.edits) / seconds if seconds else 0.0,
+                seconds_edit=seconds,
+                seconds_evaluate=self.evaluating.total,
+                seconds_prepare=self.preparing.total,
+                peak_memory_bytes=provenance.peak_memory(self.loaded.model.device),
+                tokens_scored=self.lm.scorer.tokens_scored,
+            ),
+            journal_sha256=self.journal.sha256(),
+        )
+
 
 class _Measured(NamedTuple):
     """Metrics of one case."""
@@ -332,74 +271,3 @@ class _Measured(NamedTuple):
             {metric: sum(each) / len(each) for metric, each in values.items()},
             {metric: each for metric, each in values.items() if len(each) > 1},
         )
-
-
-def _infos(
-    config: RunConfig,
-    suite: Suite,
-    source: Source,
-    stream: EditStream,
-    loaded: LoadedModel,
-    editor: Editor,
-    resolved: Resolved,
-    prepared: dict[str, Any],
-    num_edits: int,
-) -> dict[str, Any]:
-    """Return the parts of the result that are known before the first edit."""
-    code = inspect.getsourcefile(type(editor))
-    ids = ",".join(str(case.case_id) for case in stream.cases[:num_edits])
-    return {
-        "suite": SuiteInfo(name=suite.name, version=suite.version, sha256=suite.sha256),
-        "editor": EditorInfo(
-            name=config.editor,
-            kind=editor.kind,
-            needs=sorted(editor.needs),
-            hparams=resolved.hparams.model_dump(mode="json"),
-            hparams_source=resolved.source,
-            code_sha256=file_sha256(Path(code)) if code else "",
-            prepared=prepared,
-        ),
-        "model": ModelInfo(
-            name=loaded.name,
-            model_type=loaded.model.config.model_type,
-            revision=loaded.revision,
-            weights_sha256=loaded.weights_sha256,
-            num_parameters=loaded.model.num_parameters(),
-            dtype=config.dtype,
-        ),
-        "data": DataInfo(
-            source=source.name,
-            files_sha256=source.sha256,
-            edits=stream.name,
-            sample=stream.sample,
-            order=stream.order,
-            case_ids_sha256=hashlib.sha256(ids.encode()).hexdigest(),
-        ),
-        "protocol": ProtocolInfo(
-            mode="instance-sequential" if config.batch_size == 1 else "batch-sequential",
-            num_edits=num_edits,
-            batch_size=config.batch_size,
-            checkpoint_every=suite.checkpoint.every,
-        ),
-    }
-
-
-def _result(config: RunConfig, infos: dict[str, Any], facts: dict[str, Any], loop: _Loop) -> Result:
-    curves = summaries.curves(loop.edits, loop.checkpoints)
-    seconds = loop.editing.total
-    return Result(
-        **infos,
-        seed=config.seed,
-        curves=curves,
-        summary=summaries.summary(loop.edits, loop.checkpoints, curves, loop.suite.score),
-        cost=Cost(
-            edits_per_second=len(loop.edits) / seconds if seconds else 0.0,
-            seconds_edit=seconds,
-            seconds_evaluate=loop.evaluating.total,
-            seconds_prepare=loop.preparing.total,
-            peak_memory_bytes=provenance.peak_memory(loop.loaded.model.device),
-            tokens_scored=loop.lm.scorer.tokens_scored,
-        ),
-        provenance=facts,
-        journal_sha256=loop.journal.sha256(),
-    )

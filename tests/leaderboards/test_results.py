@@ -52,7 +52,7 @@ def test_a_run_directory_is_its_result(raw_result: Raw, tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
 def test_refuses_another_schema_version(version: Any, raw_result: Raw, tmp_path: Path) -> None:
     raw_result["schema_version"] = version
-    with pytest.raises(ResultError, match="schema_version .*, this program reads 1"):
+    with pytest.raises(ResultError, match=r"schema_version .*, this program reads 1"):
         read_result(save(tmp_path, raw_result))
 
 

@@ -31,6 +31,8 @@ METRICS = {
     "counterfact_ns": "ns",
     "retention": "es",
 }
+# The harness's decorators hide the signature from a type checker.
+plain_evaluate: Any = simple_evaluate
 PROMPTS = {"counterfact_es": 1, "counterfact_ps": 2, "counterfact_ns": 10, "retention": 1}
 
 
@@ -140,7 +142,7 @@ def test_the_harness_alone_gives_the_same_likelihoods(
     loaded = load_model(place, device="cpu", dtype="float32", cache_dir=tmp_path)
     names = list(METRICS)
     metadata = {"tokenizer": place, "num_edits": 3}
-    found = simple_evaluate(
+    found = plain_evaluate(
         model=HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=32),
         tasks=names,
         task_manager=TaskManager(
@@ -149,7 +151,6 @@ def test_the_harness_alone_gives_the_same_likelihoods(
         bootstrap_iters=0,
         metadata=metadata,
     )
-    assert found is not None
     tasks = TaskSet(names, metadata={"num_edits": 3})
     cases = [document["case_id"] for document in rewrite_documents(num_edits=3)["test"]]
     ours = tasks.evaluate(SequentialEditLM(loaded), names, cases)

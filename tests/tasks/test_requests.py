@@ -206,7 +206,7 @@ def test_malformed_record_names_place_and_field(
 @pytest.mark.parametrize("record", [None, 3, "text", [], [1]])
 @pytest.mark.parametrize("read", [counterfact_case, edit_row_case])
 def test_a_record_must_be_an_object(read: Callable[..., EditCase], record: Any) -> None:
-    with pytest.raises(InputError, match="^facts.jsonl:7: "):
+    with pytest.raises(InputError, match=r"^facts.jsonl:7: "):
         read(record, where="facts.jsonl:7")
 
 

@@ -1,0 +1,42 @@
+"""Who is told how a run is going."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+Line = dict[str, Any]
+"""One line of a journal, as written."""
+
+
+class Observer(Protocol):
+    """Told about a run as it goes; `display.py` has two that print."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Work before the first edit has come this far."""
+
+    def started(self, num_edits: int, score: Sequence[str]) -> None:
+        """Everything is ready; `score` names the metrics to show."""
+
+    def edited(self, line: Line) -> None:
+        """A line of `edits.jsonl` was written."""
+
+    def measured(self, line: Line, retained: dict[str, float]) -> None:
+        """A line of `checkpoints.jsonl` was written; `retained` is the share that still works."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def note(self, text: str) -> None: ...
+
+    def preparing(self, what: str, done: int, total: int) -> None: ...
+
+    def started(self, num_edits: int, score: Sequence[str]) -> None: ...
+
+    def edited(self, line: Line) -> None: ...
+
+    def measured(self, line: Line, retained: dict[str, float]) -> None: ...

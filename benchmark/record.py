@@ -1,0 +1,101 @@
+"""What a run writes down of itself: the parts of the result, before and after the edits."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..editors import Editor
+from ..editors._hparams import Resolved
+from ..leaderboards.results import (
+    DataInfo,
+    EditorInfo,
+    ModelInfo,
+    ProtocolInfo,
+    SuiteInfo,
+)
+from ..tasks.sources import file_sha256
+from . import provenance
+from .model import LoadedModel
+from .plan import Plan
+
+
+class Record(NamedTuple):
+    """All that is known of a run before its first edit; the fields of a `Result`, by name."""
+
+    suite: SuiteInfo
+    editor: EditorInfo
+    model: ModelInfo
+    data: DataInfo
+    protocol: ProtocolInfo
+    seed: int
+    provenance: dict[str, Any]
+
+    def config(self, plan: Plan) -> dict[str, Any]:
+        """Return the contents of `config.json`."""
+        return {
+            # Where things are kept on one machine is nobody else's business.
+            "request": plan.config.model_dump(mode="json", exclude={"cache_dir", "output"}),
+            "suite_definition": plan.suite.model_dump(),
+            "suite": self.suite.model_dump(),
+            "editor": self.editor.model_dump(),
+            "model": self.model.model_dump(),
+            "data": self.data.model_dump(),
+            "protocol": self.protocol.model_dump(),
+            "provenance": self.provenance,
+        }
+
+
+def describe(
+    plan: Plan, loaded: LoadedModel, editor: Editor, resolved: Resolved, prepared: dict[str, Any]
+) -> Record:
+    """Describe a run that is ready to begin.
+
+    Args:
+        plan: What it will do.
+        loaded: The model, unedited.
+        editor: The editor, prepared.
+        resolved: Its hyper-parameters.
+        prepared: What its preparation left on record.
+    """
+    config, suite, stream = plan.config, plan.suite, plan.stream
+    code = inspect.getsourcefile(type(editor))
+    ids = ",".join(str(case.case_id) for case in plan.cases)
+    return Record(
+        suite=SuiteInfo(name=suite.name, version=suite.version, sha256=suite.sha256),
+        editor=EditorInfo(
+            name=config.editor,
+            kind=editor.kind,
+            needs=sorted(editor.needs),
+            hparams=resolved.hparams.model_dump(mode="json"),
+            hparams_source=resolved.source,
+            code_sha256=file_sha256(Path(code)) if code else "",
+            prepared=prepared,
+        ),
+        model=ModelInfo(
+            name=loaded.name,
+            model_type=loaded.model.config.model_type,
+            revision=loaded.revision,
+            weights_sha256=loaded.weights_sha256,
+            num_parameters=loaded.model.num_parameters(),
+            dtype=config.dtype,
+        ),
+        data=DataInfo(
+            source=plan.source.name,
+            files_sha256=plan.source.sha256,
+            edits=stream.name,
+            sample=stream.sample,
+            order=stream.order,
+            case_ids_sha256=hashlib.sha256(ids.encode()).hexdigest(),
+        ),
+        protocol=ProtocolInfo(
+            mode="instance-sequential" if config.batch_size == 1 else "batch-sequential",
+            num_edits=len(plan.cases),
+            batch_size=config.batch_size,
+            checkpoint_every=suite.checkpoint.every,
+        ),
+        seed=config.seed,
+        provenance=provenance.collect(loaded.model.device, plan.started),
+    )

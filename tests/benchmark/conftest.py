@@ -1,0 +1,91 @@
+"""The command line in-process, and a suite short enough for tiny models."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from seqedit_bench.benchmark.cli import main
+
+SUITE = """\
+name: tiny
+version: 3
+description: for tests
+data_source: bundled
+edits: counterfact
+num_edits: 4
+baseline_records: 4
+each_edit: [counterfact_es, counterfact_ps, counterfact_ns]
+checkpoint: {every: 2, tasks: [retention]}
+score: [es, ps, ns]
+"""
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def seqedit() -> Command:
+    """Run `seqedit-bench` with some arguments; nothing it prints goes to a terminal."""
+
+    def call(*arguments: object) -> Done:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main([str(argument) for argument in arguments])
+            except SystemExit as stop:
+                code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return Done(code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def suite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite of four edits with all three scores, and retention every two."""
+    path = tmp_path_factory.mktemp("suites") / "tiny.yaml"
+    path.write_text(SUITE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def other_suite(tmp_path: Path) -> Callable[..., Path]:
+    """Write the tiny suite with a piece of its text replaced."""
+
+    def write(old: str = "", new: str = "") -> Path:
+        assert old in SUITE
+        path = tmp_path / "suite.yaml"
+        path.write_text(SUITE.replace(old, new, 1) if old else SUITE, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of second moments for all runs on the same tiny model."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder, with nothing set that changes what is read or printed."""
+    for name in ("SEQEDIT_DATA_DIR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SEQEDIT_CACHE_DIR", str(session_cache))
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
