@@ -21,7 +21,6 @@ from .config import RunConfig
 app = typer.Typer(
     help="Benchmark sequential knowledge editing of language models.\n\n"
     "`seqedit-bench --editor NAME ...` is short for `seqedit-bench run --editor NAME ...`.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -51,6 +50,9 @@ CacheDir = Annotated[
     Path,
     typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
 ]
+# typer carries click under a private name; this is the base of all mistakes in arguments.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+_INTERRUPTED = 130
 DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
 
 
@@ -221,17 +223,21 @@ def _app(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; user mistakes end in one line and exit status 2."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments and arguments[0].startswith("--") and arguments[0] not in ("--help", "--version"):
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if arguments[0].startswith("--") and arguments[0] not in ("--help", "--version"):
         arguments = ["run", *arguments]
     commands = [command.name for command in app.registered_commands if command.name]
     try:
-        if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
+        if not arguments[0].startswith("-") and arguments[0] not in commands:
             raise unknown_name("command", arguments[0], commands)
-        app(args=arguments, prog_name="seqedit-bench")
-    except (InputError, ResultError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        status = app(args=arguments, prog_name="seqedit-bench", standalone_mode=False)
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
+    except (InputError, ResultError, _UsageError) as error:
+        # The message of click's errors names the option only when formatted.
+        text = getattr(error, "format_message", error.__str__)()
+        sys.stderr.write(f"error: {' '.join(text.split())}\n")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("stopped: what was measured so far is in the run directory\n")
-        raise SystemExit(130) from None
+        raise SystemExit(_INTERRUPTED) from None

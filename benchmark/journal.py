@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -71,8 +72,9 @@ class Journal:
         """Remove what the constructor made: for a run that was refused before it began."""
         for name in (EDITS, CHECKPOINTS):
             (self.folder / name).unlink()
-        for path in self._made:
-            path.rmdir()
+        with contextlib.suppress(OSError):  # another run has begun beside this one
+            for path in self._made:
+                path.rmdir()
 
     def _append(self, name: str, line: dict[str, Any]) -> dict[str, Any]:
         clean = finite(line)

@@ -25,7 +25,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
-from ..tasks.errors import InputError, unknown_name
+from ..tasks.errors import InputError, NoDocuments, unknown_name
 
 # Decorators of the harness hide the types of these two from type checkers.
 HFLM: Any = lm_eval.models.huggingface.HFLM
@@ -76,13 +76,19 @@ class TaskSet:
             for name in names:
                 if name not in manager.all_tasks:
                     raise unknown_name("task", name, ours.all_tasks)
-            try:
-                self._tasks: dict[str, Any] = dict(manager.load(list(names))["tasks"])
-            except InputError:
-                raise
-            except Exception as error:
-                reason = " ".join(str(error).split())[:200]
-                raise InputError(f"cannot build {', '.join(names)}: {reason}") from error
+            self._tasks: dict[str, Any] = {}
+            self.empty: dict[str, str] = {}
+            """Tasks this data has nothing for, and why; they are never asked."""
+            for name in names:
+                try:
+                    self._tasks |= manager.load([name])["tasks"]
+                except NoDocuments as error:
+                    self.empty[name] = str(error)
+                except InputError:
+                    raise
+                except Exception as error:
+                    reason = " ".join(str(error).split())[:200]
+                    raise InputError(f"cannot build task {name}: {reason}") from error
         self._cases = {
             name: [doc["case_id"] for doc in task.test_docs()]
             for name, task in self._tasks.items()
@@ -115,6 +121,8 @@ class TaskSet:
         samples: dict[str, list[int]] = {}
         chosen = {}
         for name in names:
+            if name in self.empty:
+                continue
             documents = self.documents_of(name, case_ids)
             if documents == []:
                 continue

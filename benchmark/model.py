@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) ->
     try:
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype))
         tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a spoilt file can fail in any of a dozen libraries
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"cannot load model {name!r} from {place}: {reason}") from error
     if not tokenizer.is_fast:
@@ -66,11 +67,12 @@ def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) ->
         nn.Module.to(
             model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         )
+        digest = weights_sha256(model)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
     model.eval()
     revision = getattr(model.config, "_commit_hash", None)
-    return LoadedModel(model, tokenizer, name, revision, weights_sha256(model))
+    return LoadedModel(model, tokenizer, name, revision, digest)
 
 
 def locate_model(name: str, *, cache_dir: Path) -> str:
@@ -181,9 +183,11 @@ class OriginalWeights:
         for name, live in self._live.items():
             if live.dim() < 2:
                 continue
-            original = self._originals[name]
-            l2 = float((live.detach().float() - original.float()).norm())
-            result[name] = Distance(l2, l2 / live.numel(), l2 / float(original.float().norm()))
+            original = self._originals[name].float()
+            l2 = float((live.detach().float() - original).norm())
+            size = float(original.norm())
+            relative = l2 / size if size else (math.inf if l2 else 0.0)
+            result[name] = Distance(l2, l2 / live.numel(), relative)
         return result
 
     @torch.no_grad()

@@ -61,6 +61,8 @@ def run(config: RunConfig, observer: Observer | None = None) -> Outcome:
 def _prepare(plan: Plan, journal: Journal, observer: Observer) -> tuple[_Loop, Record]:
     """Load the model and get the editor ready."""
     config = plan.config
+    for task, reason in plan.tasks.empty.items():
+        observer.note(f"{task} is not measured: {reason}")
     observer.note(f"loading {config.model}")
     loaded = load_model(
         config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
@@ -220,8 +222,11 @@ class _Loop:
 
     def _by_edit(
         self, results: dict[str, TaskResult], done: Sequence[EditCase]
-    ) -> dict[str, list[float]]:
-        """Return metrics of tasks that belong to edits, one value an edit, in their order."""
+    ) -> dict[str, list[float | None]]:
+        """Return metrics of tasks that belong to edits, one value an edit, in their order.
+
+        None where an edit's record has no prompt of the kind.
+        """
         position = {case.case_id: index for index, case in enumerate(done)}
         columns: dict[str, list[list[float]]] = {}
         for name, result in results.items():
@@ -233,7 +238,7 @@ class _Loop:
                     column = columns.setdefault(metric, [[] for _ in done])
                     column[at].append(float(sample[metric]))
         return {
-            metric: [sum(values) / len(values) for values in column if values]
+            metric: [sum(values) / len(values) if values else None for values in column]
             for metric, column in columns.items()
         }
 

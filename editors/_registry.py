@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from lm_eval.api.registry import Registry
 
 from ..tasks.errors import InputError, unknown_name
+from ..tasks.sources import file_sha256
 from ._base import Editor
 
 ENTRY_POINT_GROUP = "seqedit_bench.editors"
@@ -21,6 +22,8 @@ ENTRY_POINT_GROUP = "seqedit_bench.editors"
 _registry: Any = Registry("editor", base_cls=Editor)
 """Maps names to editor classes; the harness's annotation speaks of instances."""
 
+_files: dict[str, list[str]] = {}
+"""Names that each editor file has registered, by the file's digest: a file runs once."""
 _E = TypeVar("_E", bound=type[Editor])
 
 
@@ -34,6 +37,9 @@ def register_editor(name: str) -> Callable[[_E], _E]:
         raise ValueError(f"editor name {name!r}: use lower-case letters, digits and '_'")
 
     def register(cls: _E) -> _E:
+        taken = _installed().get(name)
+        if taken is not None and taken != f"{cls.__module__}:{cls.__qualname__}":
+            raise ValueError(f"editor name {name!r} is taken by {taken}")
         _registry.register(name)(cls)
         return cls
 
@@ -79,6 +85,9 @@ def load_editor_file(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise InputError(f"editor file {path} is not there: check --editor-path")
+    digest = file_sha256(path)
+    if digest in _files:
+        return _files[digest]
     before = set(_registry.keys())
     name = f"seqedit_editor_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -88,11 +97,13 @@ def load_editor_file(path: Path) -> list[str]:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"editor file {path}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"editor file {path}: {type(error).__name__}: {reason}") from error
     added = sorted(set(_registry.keys()) - before)
     if not added:
         raise InputError(
             f"editor file {path} registers no editor: decorate it with register_editor"
         )
+    _files[digest] = added
     return added

@@ -162,7 +162,7 @@ class _Reach:
         self.positions = starts[:, None] + torch.arange(width, device=device)[None]
         self.cache = self._run_prefix(rows, prefix_mask, starts) if prefix else None
         self._index_labels(rows, device)
-        self._run_base(layer, site)
+        self._run_base()
 
     def _run_prefix(self, rows: Sequence[_Row], mask: Tensor, starts: Tensor) -> Cache:
         width = mask.shape[1]
@@ -206,7 +206,7 @@ class _Reach:
         )
 
     @torch.no_grad()
-    def _run_base(self, layer: int, site: str) -> None:
+    def _run_base(self) -> None:
         """Run the suffix once without delta: hidden states below, base values, P_0."""
         layers = self.architecture.layers(self.model)
         watched = {}

@@ -15,27 +15,34 @@ class Curve(NamedTuple):
 
     edits: list[int]
     """Edits done at the end of each bucket."""
-    bucket: list[float]
+    bucket: list[float | None]
     """Mean of each bucket of five edits; an incomplete last bucket is left out."""
-    trailing: list[float]
+    trailing: list[float | None]
     """Mean of the last ten buckets (fifty edits), of fewer near the start."""
 
 
-def smooth(values: Sequence[float]) -> Curve:
+def smooth(values: Sequence[float | None]) -> Curve:
     """Smooth per-edit values as the paper's code does (its `current_edit_scores`).
+
+    Edits without a value (None) are left out of the means.
 
     Example:
         >>> smooth([1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1])
         Curve(edits=[5, 10], bucket=[1.0, 0.0], trailing=[1.0, 0.5])
     """
     buckets = [
-        fmean(values[start : start + BUCKET])
+        _mean(values[start : start + BUCKET])
         for start in range(0, len(values) - len(values) % BUCKET, BUCKET)
     ]
     trailing = [
-        fmean(buckets[max(0, end - TRAILING_BUCKETS + 1) : end + 1]) for end in range(len(buckets))
+        _mean(buckets[max(0, end - TRAILING_BUCKETS + 1) : end + 1]) for end in range(len(buckets))
     ]
     return Curve([BUCKET * (index + 1) for index in range(len(buckets))], buckets, trailing)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return fmean(present) if present else None
 
 
 def harmonic_mean(values: Sequence[float]) -> float:

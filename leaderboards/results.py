@@ -77,18 +77,18 @@ class DataInfo(_Record):
 class ProtocolInfo(_Record):
     mode: Literal["instance-sequential", "batch-sequential"]
     """Whether one fact or several are edited at a time."""
-    num_edits: int
-    batch_size: int
-    checkpoint_every: int
+    num_edits: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    checkpoint_every: int = Field(ge=1)
     """Edits between checkpoints."""
 
 
 class CurveRecord(_Record):
     edits: list[int]
     """Edits done."""
-    bucket: list[float]
-    """Means of buckets of five edits."""
-    trailing: list[float]
+    bucket: list[float | None]
+    """Means of buckets of five edits; null where none of them has the metric."""
+    trailing: list[float | None]
     """Means of the last fifty edits."""
 
 
@@ -192,7 +192,9 @@ def read_result(path: Path) -> Result:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "top level"
         raise ResultError(f"{path}: field {field}: {first['msg']}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ResultError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise ResultError(f"{path}: not JSON: {error}") from None
 
 

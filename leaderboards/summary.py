@@ -22,17 +22,22 @@ def _number(value: Any) -> float:
     return 0.0 if value is None else float(value)
 
 
+def _names(lines: Sequence[Line]) -> list[str]:
+    """Return the metrics that any of these edits has, in order of appearance."""
+    return list(dict.fromkeys(name for line in lines for name in line["metrics"]))
+
+
 def means(lines: Sequence[Line], score: Sequence[str]) -> dict[str, float]:
     """Average the metrics of some edits; `s` is the harmonic mean of the `score` metrics.
 
+    An edit whose record has no prompt of a kind has no such metric, and does not count in its mean.
     Metrics that are not finite everywhere (log-likelihoods of a broken model) are left out.
     """
-    names = lines[0]["metrics"] if lines else {}
-    result = {
-        name: fmean(line["metrics"][name] for line in lines)
-        for name in names
-        if all(line["metrics"][name] is not None for line in lines)
-    }
+    result = {}
+    for name in _names(lines):
+        values = [line["metrics"][name] for line in lines if name in line["metrics"]]
+        if all(value is not None for value in values):
+            result[name] = fmean(values)
     if score and all(name in result for name in score):
         result["s"] = harmonic_mean([result[name] for name in score])
     return result
@@ -40,12 +45,12 @@ def means(lines: Sequence[Line], score: Sequence[str]) -> dict[str, float]:
 
 def curves(edits: Sequence[Line], checkpoints: Sequence[Line]) -> Curves:
     """Compute all curves of a run from its journal."""
-    names = edits[0]["metrics"] if edits else {}
-    immediate = {
-        name: CurveRecord(**smooth([_number(edit["metrics"][name]) for edit in edits])._asdict())
-        for name in names
-        if "_nll" not in name
-    }
+    immediate = {}
+    for name in _names(edits):
+        if "_nll" not in name:
+            found = [edit["metrics"] for edit in edits]
+            values = [_number(metrics[name]) if name in metrics else None for metrics in found]
+            immediate[name] = CurveRecord(**smooth(values)._asdict())
     matrices = checkpoints[0]["distance"] if checkpoints else {}
     tasks: dict[str, dict[str, list[float | None]]] = {}
     for name in checkpoints[0]["tasks"] if checkpoints else {}:
@@ -75,12 +80,11 @@ def retention_curves(
     records = {}
     for name in due[0]["edited"] if due else {}:
         # Only what is a success or a failure can be retained.
-        if "_nll" in name or name not in edits[0]["metrics"]:
-            continue
-        if any(_number(edit["metrics"][name]) not in (0.0, 1.0) for edit in edits):
+        at_edit = [edit["metrics"].get(name, "absent") for edit in edits]
+        if "_nll" in name or any(value not in (0.0, 1.0, None) for value in at_edit):
             continue
         followed = retention(
-            [_number(edit["metrics"][name]) for edit in edits],
+            [_number(value) for value in at_edit],
             [[_number(value) for value in line["edited"][name]] for line in due],
         )
         records[name] = RetentionRecord(

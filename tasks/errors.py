@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+class NoDocuments(InputError):
+    """A task has nothing to ask: no record of the data has prompts of its kind."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Return the error for a name that is not in `known`, with the nearest one that is.
 

@@ -129,7 +129,7 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
                         where = f"{path}:{number}"
                         try:
                             yield where, json.loads(line)
-                        except (json.JSONDecodeError, RecursionError) as error:
+                        except (ValueError, RecursionError) as error:
                             raise InputError(f"{where}: not JSON: {error}") from None
             return
         records = json.loads(path.read_text(encoding="utf-8"))
@@ -137,6 +137,10 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
         raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not readable as UTF-8 JSON: {error}") from None
+    except InputError:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise InputError(f"{path}: not JSON that can be read: {error}") from None
     if not isinstance(records, list):
         raise InputError(f"{path}: expected a list of records, found {type(records).__name__}")
     for number, record in enumerate(records):

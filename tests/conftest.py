@@ -203,11 +203,15 @@ def templates() -> list[str]:
 
 @pytest.fixture(scope="session")
 def requests() -> list[EditRequest]:
-    """Facts with the subject at the start, in the middle, and at the end of the prompt."""
+    """Facts with the subject at the start, in the middle, and at the end of the prompt.
+
+    One subject is a single token: without BOS, nothing stands before it in the bare prompt.
+    """
     facts = [
         ("The capital of {} is", "France", "Madrid in the south", "Paris"),
         ("{} plays", "Pelé", "chess", "football"),
         ("The mother tongue of the singer {}", "Ana Maria", "Danish", "Spanish"),
+        ("{} works in the city of", "He", "Lima", "Oslo"),
     ]
     return [
         EditRequest.create(

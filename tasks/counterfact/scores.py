@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from ..edits import load_stream
-from ..errors import InputError
+from ..errors import InputError, NoDocuments
 from ..metrics import magnitude, preferred
 from ..requests import EditCase
 from ..sources import Source
@@ -87,12 +87,16 @@ def _documents(kind: str) -> Callable[..., Documents]:
 
         counts = None
         if cases is None:
-            folder = data_dir or os.environ.get("SEQEDIT_DATA_DIR")
+            # Under plain lm_eval nothing else can say where data is; what is said comes first.
+            folder = data_dir or (None if data_source else os.environ.get("SEQEDIT_DATA_DIR"))
             source = Source.choose(data_source, Path(folder) if folder else None)
             cases = load_stream(source, edits, sample=int(sample)).cases
             cases = cases[: int(num_edits)] if num_edits else cases
             counts = _load_tokenizer(tokenizer or pretrained)
-        return {"test": Dataset.from_list(list(_rows(cases, kind, counts)))}
+        rows = list(_rows(cases, kind, counts))
+        if not rows:
+            raise NoDocuments(f"no record of this data has {kind} prompts")
+        return {"test": Dataset.from_list(rows)}
 
     return build
 

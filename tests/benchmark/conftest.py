@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from lm_eval.api.registry import Registry
 
 from seqedit_bench.benchmark.cli import main
+from seqedit_bench.editors import Editor, _registry
 
 SUITE = """\
 name: tiny
@@ -81,11 +83,21 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(tmp_path: Path, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(
+    session_cache: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Run in an empty folder, with nothing set that changes what is read or printed."""
     for name in ("SEQEDIT_DATA_DIR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SEQEDIT_CACHE_DIR", str(session_cache))
     monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+
+
+@pytest.fixture
+def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which editors were loaded, as at the start of a command."""
+    monkeypatch.setattr(_registry, "_registry", Registry("editor", base_cls=Editor))
+    monkeypatch.setattr(_registry, "_files", {})

@@ -28,48 +28,57 @@ def shown(table: Table, width: int = 200) -> str:
     return console.file.getvalue()
 
 
-def row(text: str, start: str) -> list[str]:
-    """Return the cells of the row whose first cell is `start`."""
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.replace("┃", "│").split("│")]
-        if len(cells) > 2 and cells[1] == start:
-            return cells[2:-1]
-    raise AssertionError(f"no row {start!r} in\n{text}")
+def row(table: Table, start: str) -> dict[str, str]:
+    """Return the row whose first cell is `start`, by heading."""
+    headings = [str(column.header) for column in table.columns]
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        texts = [str(cell) for cell in cells]
+        if texts[0] == start:
+            return dict(zip(headings, texts, strict=True))
+    raise AssertionError(f"no row {start!r} in\n{shown(table)}")
 
 
 def test_result_table_shows_the_headline(make_result: Make) -> None:
-    text = shown(result_table(make_result()))
+    table = result_table(make_result())
+    text = shown(table)
     assert "rome on tiny-gpt2: 10 edits, suite tiny@2, bundled data" in text
-    assert row(text, "ES") == ["90.0", "90.0", "20.0"]
-    assert row(text, "S") == ["73.0", "73.0", "31.3"]
-    assert row(text, "retained ES, instant")[0] == "50.0"
-    assert row(text, "retained ES, sticky")[0] == "40.0"
-    assert row(text, "distance layer.weight")[:2] == ["3", "0.2 relative"]
-    assert row(text, "seconds per edit")[0] == "0.25"
-    assert row(text, "peak memory")[0] == "1.00 GiB"
+    assert list(row(table, "ES").values())[1:] == ["90.0", "90.0", "20.0"]
+    assert list(row(table, "S").values())[1:] == ["73.0", "73.0", "31.3"]
+    assert "50.0" in row(table, "retained ES, instant").values()
+    assert "40.0" in row(table, "retained ES, sticky").values()
+    assert {"3", "0.2 relative"} <= set(row(table, "distance layer.weight").values())
+    assert "0.25" in row(table, "seconds per edit").values()
+    assert "1.00 GiB" in row(table, "peak memory").values()
     assert "NLL" not in text.upper()
 
 
 def test_comparison_has_a_row_for_each_run(make_result: Make) -> None:
-    results = [
-        make_result(),
-        make_result(
-            editor__name="memit",
-            summary__immediate={"es": 0.25, "ps": 0.5, "ns": 1.0, "s": 0.4286},
-        ),
-    ]
-    text = shown(comparison_table(results))
-    assert row(text, "rome")[:7] == ["10", "1", "1", "90.0", "60.0", "75.0", "73.0"]
-    assert row(text, "memit")[3:7] == ["25.0", "50.0", "100.0", "42.9"]
-    assert "50.0" in row(text, "rome")
+    scores = {"es": 0.25, "ps": 0.5, "ns": 1.0, "s": 0.4286}
+    table = comparison_table(
+        [make_result(), make_result(editor__name="memit", summary__immediate=scores)]
+    )
+    names = ["edits", "ES", "PS", "NS", "S"]
+    first, second = row(table, "rome"), row(table, "memit")
+    assert [first[name] for name in names] == ["10", "90.0", "60.0", "75.0", "73.0"]
+    assert [second[name] for name in names] == ["10", "25.0", "50.0", "100.0", "42.9"]
+    assert first["kept ES"] == "50.0"
+    assert "tiny-gpt2, suite tiny@2, bundled data" in shown(table)
 
 
 def test_comparison_is_whole_on_a_narrow_terminal(make_result: Make) -> None:
     """80 columns are what a pipe gets: numbers cut to `90…` would be worse than none."""
-    text = shown(comparison_table([make_result()]), width=80)
+    wide = make_result(
+        editor__name="an_editor_with_a_long_name",
+        summary__immediate={"es": 1.0, "ps": 1.0, "ns": 1.0, "s": 1.0},
+        summary__distance={"w": {"l2": 1.0, "l2_per_param": 1.0, "l2_relative": 1.234e-05}},
+        protocol__num_edits=12345,
+        seed=7,
+    )
+    text = shown(comparison_table([make_result(), wide]), width=80)
     assert "…" not in text
-    assert "rome" in text
-    assert "90.0" in text
+    words = text.split()
+    assert {"rome", "90.0", "100.0", "12345"} <= set(words)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_missing_numbers_are_dashes(make_result: Make) -> None:
@@ -80,14 +89,17 @@ def test_missing_numbers_are_dashes(make_result: Make) -> None:
         summary__retention={},
         summary__distance={"w": {"l2": None, "l2_per_param": None, "l2_relative": None}},
     )
-    assert row(shown(result_table(empty)), "ES") == ["50.0", "-", "-"]
-    assert row(shown(comparison_table([empty])), "rome")[3:9] == ["50.0", *["-"] * 5]
+    assert list(row(result_table(empty), "ES").values())[1:] == ["50.0", "-", "-"]
+    cells = row(comparison_table([empty]), "rome")
+    assert cells["ES"] == "50.0"
+    for name in ("PS", "NS", "S", "ES last 50", "kept ES", "kept exact"):
+        assert cells[name] == "-"
 
 
 def test_no_distance_where_nothing_can_move(make_result: Make) -> None:
     still = make_result(summary__distance={})
     assert largest_distance(still) == {}
-    assert row(shown(comparison_table([still])), "rome")[10] == "0"
+    assert "0" in row(comparison_table([still]), "rome").values()
 
 
 def test_the_furthest_matrix_is_shown(make_result: Make) -> None:
@@ -95,7 +107,7 @@ def test_the_furthest_matrix_is_shown(make_result: Make) -> None:
     far = {"l2": 1.0, "l2_per_param": 0.1, "l2_relative": 0.75}
     result = make_result(summary__distance={"a": near, "b": far, "c": near})
     assert largest_distance(result) == far
-    assert "0.75" in row(shown(comparison_table([result])), "rome")
+    assert "0.75" in row(comparison_table([result]), "rome").values()
 
 
 @pytest.mark.parametrize(
@@ -125,21 +137,27 @@ def test_unlike_runs_share_no_table(
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "value"),
     [
-        {"editor__name": "memit"},
-        {"data__sample": 2},
-        {"seed": 5},
-        {"protocol__num_edits": 20},
-        {"protocol__batch_size": 5},
-        {"model__name": "the same weights by another name"},
+        ({"editor__name": "memit"}, "memit"),
+        ({"data__sample": 2}, "2"),
+        ({"seed": 5}, "5"),
+        ({"protocol__num_edits": 20}, "20"),
+        ({"protocol__batch_size": 7}, "7"),
     ],
 )
 def test_runs_that_differ_in_what_is_shown_share_a_table(
-    changes: dict[str, Any], make_result: Make
+    changes: dict[str, Any], value: str, make_result: Make
 ) -> None:
-    text = shown(comparison_table([make_result(), make_result(**changes)]))
-    assert text.count("73.0") == 2
+    other = make_result(**changes)
+    cells = [str(c) for col in comparison_table([make_result(), other]).columns for c in col.cells]
+    assert cells.count("73.0") == 2
+    assert cells.count(value) == 1
+
+
+def test_a_model_is_its_weights_not_its_name(make_result: Make) -> None:
+    table = comparison_table([make_result(), make_result(model__name="a/copy")])
+    assert len(list(table.columns[0].cells)) == 2
 
 
 HOSTILE = ["[bold]loud[/bold]", "[/red]", "[link=http://example.org]x[/link]", ":smile:", "[0]"]
@@ -180,4 +198,15 @@ def test_incomplete_summaries_do_not_break_the_table(
     changes: dict[str, Any], make_result: Make
 ) -> None:
     """The schema lets these through, so the table must show them."""
-    assert row(shown(comparison_table([make_result(**changes)])), "rome")[0] == "10"
+    table = comparison_table([make_result(**changes)])
+    assert row(table, "rome")["edits"] == "10"
+    assert "rome" in shown(table)
+
+
+def test_what_differs_gets_a_column(make_result: Make) -> None:
+    """Batch, sample and seed are shown where the runs differ in them, and only there."""
+    same = shown(comparison_table([make_result(), make_result()]))
+    assert "seed" not in same and "batch" not in same
+    table = comparison_table([make_result(), make_result(seed=7, editor__name="memit")])
+    assert row(table, "memit")["seed"] == "7"
+    assert "sample" not in shown(table)

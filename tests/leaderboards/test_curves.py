@@ -25,7 +25,9 @@ def test_trailing_mean_is_over_fifty_edits() -> None:
     values = [float(value * value % 7) for value in range(60)]
     curve = smooth(values)
     assert len(curve.bucket) == len(curve.trailing) == 12
-    assert curve.trailing[11] == pytest.approx(fmean(curve.bucket[2:12]))
+    assert curve.trailing[11] == pytest.approx(
+        fmean(b for b in curve.bucket[2:12] if b is not None)
+    )
     assert curve.trailing[11] == pytest.approx(fmean(values[10:60]))
     assert curve.trailing[9] == pytest.approx(fmean(values[:50]))
     assert curve.trailing[0] == curve.bucket[0]
@@ -45,6 +47,13 @@ def test_smoothing_stays_within_the_values(values: list[float]) -> None:
     for index, done in enumerate(curve.edits):
         assert curve.bucket[index] == pytest.approx(fmean(values[done - 5 : done]))
         assert curve.trailing[index] == pytest.approx(fmean(values[max(0, done - 50) : done]))
+
+
+def test_edits_without_the_metric_are_left_out_of_its_means() -> None:
+    curve = smooth([1.0, None, 0.0, None, 0.5, *[None] * 5, None, 1.0, 1.0, 1.0, 1.0])
+    assert curve.bucket == [0.5, None, 1.0]
+    assert curve.trailing == [0.5, 0.5, 0.75]
+    assert smooth([None] * 5).trailing == [None]
 
 
 # --- Harmonic mean ---------------------------------------------------------------------------

@@ -31,9 +31,11 @@ METRICS = {
     "counterfact_ns": "ns",
     "retention": "es",
 }
-# The harness's decorators hide the signature from a type checker.
-plain_evaluate: Any = simple_evaluate
 PROMPTS = {"counterfact_es": 1, "counterfact_ps": 2, "counterfact_ns": 10, "retention": 1}
+
+# The harness's decorators hide these signatures from a type checker.
+plain_evaluate: Any = simple_evaluate
+PlainLM: Any = HFLM
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +145,7 @@ def test_the_harness_alone_gives_the_same_likelihoods(
     names = list(METRICS)
     metadata = {"tokenizer": place, "num_edits": 3}
     found = plain_evaluate(
-        model=HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=32),
+        model=PlainLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=32),
         tasks=names,
         task_manager=TaskManager(
             include_path=include_path(), include_defaults=False, metadata=metadata

