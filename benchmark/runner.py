@@ -216,8 +216,10 @@ class _Loop:
         line["seconds"] = {"evaluate": self.evaluating.last}
         self.checkpoints.append(self.journal.append_checkpoint(line))
         retained = summaries.retention_curves(self.edits, self.checkpoints)
+        latest = {name: record.instant[-1] for name, record in retained.items()}
         self.observer.measured(
-            self.checkpoints[-1], {name: record.instant[-1] for name, record in retained.items()}
+            self.checkpoints[-1],
+            {name: share for name, share in latest.items() if share is not None},
         )
 
     def _by_edit(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +21,7 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.3g}"
 
 
 def largest_distance(result: Result) -> dict[str, float | None]:
@@ -118,8 +117,8 @@ def comparison_table(results: Sequence[Result]) -> Table:
         f"{first.model.name}, suite {first.suite.name}@{first.suite.version}, "
         f"{first.data.source} data"
     )
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("editor", overflow="fold")
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("editor", overflow="fold", min_width=6)
     differing = [
         column
         for column in _WHERE_THEY_DIFFER
@@ -127,7 +126,7 @@ def comparison_table(results: Sequence[Result]) -> Table:
     ]
     columns = [*differing, *_COLUMNS]
     for heading, _ in columns:
-        table.add_column(heading, justify="right", overflow="fold", min_width=5)
+        table.add_column(heading, justify="right", overflow="fold")
     for result in results:
         table.add_row(plain(result.editor.name), *(read(result) for _, read in columns))
     table.caption = (

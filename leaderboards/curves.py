@@ -60,9 +60,9 @@ def harmonic_mean(values: Sequence[float]) -> float:
 class Retention(NamedTuple):
     """What is left of the edits that succeeded, after T edits, as fractions."""
 
-    instant: float
+    instant: float | None
     """Of the edits made so far that succeeded at once: how many succeed now."""
-    sticky: float
+    sticky: float | None
     """The same, but an edit found lost at one checkpoint is lost ever after (the paper)."""
     all_edits: float
     """Of all edits made so far: how many succeed now, whether or not they did at once."""
@@ -76,7 +76,7 @@ def retention(at_edit: Sequence[float], checkpoints: Sequence[Sequence[float]]) 
         checkpoints: Success now of the edits made so far, one sequence a checkpoint, growing.
 
     Returns:
-        One record a checkpoint. With no successful edit yet, both shares are 0.
+        One record a checkpoint. Where no edit has succeeded there is nothing to retain: None.
 
     Example:
         >>> retention([1, 1, 0], [[1, 0], [1, 1, 1]])[-1]
@@ -88,11 +88,11 @@ def retention(at_edit: Sequence[float], checkpoints: Sequence[Sequence[float]]) 
         succeeded = [index for index in range(len(now)) if at_edit[index]]
         kept = [index for index in succeeded if now[index]]
         lost.update(set(succeeded) - set(kept))
-        share = len(succeeded) or 1
+        unlost = [index for index in succeeded if index not in lost]
         records.append(
             Retention(
-                len(kept) / share,
-                sum(index not in lost for index in succeeded) / share,
+                len(kept) / len(succeeded) if succeeded else None,
+                len(unlost) / len(succeeded) if succeeded else None,
                 fmean(map(float, map(bool, now))) if now else 0.0,
             )
         )

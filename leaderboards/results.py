@@ -95,9 +95,9 @@ class CurveRecord(_Record):
 class RetentionRecord(_Record):
     edits: list[int]
     """Edits done, one entry a checkpoint."""
-    instant: list[float]
-    """Share of immediate successes that still succeed."""
-    sticky: list[float]
+    instant: list[float | None]
+    """Share of immediate successes that still succeed; null where there were none."""
+    sticky: list[float | None]
     """The same, once lost is lost for good: the paper's curve."""
     all_edits: list[float]
     """Share of all edits so far that succeed now."""
@@ -124,7 +124,7 @@ class Summary(_Record):
     baseline: dict[str, float]
     """The same metrics of the unedited model, on the first records of the stream."""
     baseline_records: int
-    retention: dict[str, dict[str, float]]
+    retention: dict[str, dict[str, float | None]]
     """At the end: instant, sticky and all_edits of each metric."""
     distance: dict[str, dict[str, float | None]]
     """At the end, by matrix."""

@@ -101,9 +101,11 @@ def test_edits_that_failed_at_once_cannot_be_lost() -> None:
 
 
 def test_nothing_succeeded_yet() -> None:
-    assert retention([0, 0], [[0], [0, 1]]) == [Retention(0, 0, 0), Retention(0, 0, 0.5)]
+    """There is nothing to retain: neither all of it nor none of it is left."""
+    nothing = [Retention(None, None, 0), Retention(None, None, 0.5)]
+    assert retention([0, 0], [[0], [0, 1]]) == nothing
     assert retention([1], []) == []
-    assert retention([1], [[]]) == [Retention(0, 0, 0)]
+    assert retention([1], [[]]) == [Retention(None, None, 0)]
 
 
 @st.composite
@@ -119,8 +121,11 @@ def histories(draw: st.DrawFn) -> tuple[list[int], list[list[int]]]:
 @given(histories())
 def test_sticky_is_at_most_instant(history: tuple[list[int], list[list[int]]]) -> None:
     for record in retention(*history):
-        assert 0 <= record.sticky <= record.instant <= 1
         assert 0 <= record.all_edits <= 1
+        if record.sticky is None or record.instant is None:
+            assert not any(history[0][: len(history[1][0])])
+        else:
+            assert 0 <= record.sticky <= record.instant <= 1
 
 
 @relaxed
@@ -130,7 +135,7 @@ def test_what_is_lost_stays_lost(history: tuple[list[int], list[list[int]]]) -> 
     lost_before = 0
     for now, record in zip(checkpoints, retention(at_edit, checkpoints), strict=True):
         succeeded = sum(at_edit[: len(now)])
-        lost = round(succeeded * (1 - record.sticky))
+        lost = 0 if record.sticky is None else round(succeeded * (1 - record.sticky))
         assert succeeded == 0 or lost >= lost_before
         lost_before = max(lost, lost_before)
 
