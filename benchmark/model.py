@@ -33,7 +33,7 @@ class LoadedModel:
     model: PreTrainedModel
     tokenizer: Tokenizer
     name: str
-    """As the user named it."""
+    """Alias, hub id, or name of the folder."""
     revision: str | None
     """Commit on the hub, where there is one."""
     weights_sha256: str
@@ -72,7 +72,9 @@ def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) ->
         raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
     model.eval()
     revision = getattr(model.config, "_commit_hash", None)
-    return LoadedModel(model, tokenizer, name, revision, digest)
+    # A folder's own name is enough for a result; where it lies is nobody else's business.
+    short = Path(name).resolve().name if Path(name).is_dir() else name
+    return LoadedModel(model, tokenizer, short, revision, digest)
 
 
 def locate_model(name: str, *, cache_dir: Path) -> str:

@@ -69,7 +69,6 @@ def _rows(
 def _documents(kind: str) -> Callable[..., Documents]:
     def build(
         *,
-        cases: Sequence[EditCase] | None = None,
         data_source: str | None = None,
         data_dir: str | None = None,
         edits: str = "counterfact",
@@ -81,18 +80,16 @@ def _documents(kind: str) -> Callable[..., Documents]:
     ) -> Documents:
         """Return {"test": Dataset}, one row per prompt, in the order of the edits.
 
-        `cases` comes from our own runner; everything else from `--metadata` or `--model_args`.
+        The arguments come from the runner, from `--metadata`, or from `--model_args`.
         """
         from datasets import Dataset
 
-        counts = None
-        if cases is None:
-            # Under plain lm_eval nothing else can say where data is; what is said comes first.
-            folder = data_dir or (None if data_source else os.environ.get("SEQEDIT_DATA_DIR"))
-            source = Source.choose(data_source, Path(folder) if folder else None)
-            cases = load_stream(source, edits, sample=int(sample)).cases
-            cases = cases[: int(num_edits)] if num_edits else cases
-            counts = _load_tokenizer(tokenizer or pretrained)
+        # Under plain lm_eval nothing else can say where data is; what is said comes first.
+        folder = data_dir or (None if data_source else os.environ.get("SEQEDIT_DATA_DIR"))
+        source = Source.choose(data_source, Path(folder) if folder else None)
+        cases = load_stream(source, edits, sample=int(sample)).cases
+        cases = cases[: int(num_edits)] if num_edits else cases
+        counts = _load_tokenizer(tokenizer or pretrained)
         rows = list(_rows(cases, kind, counts))
         if not rows:
             raise NoDocuments(f"no record of this data has {kind} prompts")
