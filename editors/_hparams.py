@@ -79,7 +79,9 @@ def resolve_hparams(
     else:
         values = cls.Hparams.derive(shape)
         source = (
-            f"derived from depth {shape.depth} and width {shape.d_ff}" if values else "defaults"
+            f"none published; derived from depth {shape.depth} and width {shape.d_ff}"
+            if values
+            else "defaults"
         )
     if own:
         source += f"; set by hand: {', '.join(sorted(own))}"
