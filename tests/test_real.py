@@ -41,7 +41,7 @@ def test_unedited_model_prefers_the_true_targets(real_cache: Path) -> None:
 def test_digits_are_split_one_by_one(real_cache: Path) -> None:
     """What the GGUF reader loses of SmolLM2's tokenizer is put back."""
     loaded = load_model(MODEL, device=None, dtype="float32", cache_dir=real_cache)
-    assert loaded.tokenizer.tokenize("in  1984") == ["in", "Ġ", "Ġ", "1", "9", "8", "4"]
+    assert loaded.tokenizer.tokenize("in  1984") == ["in", "ĠĠ", "1", "9", "8", "4"]
 
 
 @pytest.mark.parametrize("editor", ["rome", "memit"])
