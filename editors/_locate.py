@@ -8,7 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ._base import Hparams, ModelShape
+from ._architecture import Architecture
+from ._base import Editor, Hparams, ModelShape
+from ._moments import SecondMoment, second_moments
 from ._values import ValueSettings
 
 
@@ -38,6 +40,23 @@ class LocateHparams(Hparams):
             clamp_norm_factor=self.clamp_norm_factor,
             kl_factor=self.kl_factor,
         )
+
+
+def moments_for(
+    editor: Editor, hparams: LocateHparams, architecture: Architecture
+) -> dict[int, SecondMoment]:
+    """Return the second moment of each layer that an editor changes, from its cache if it can."""
+    return second_moments(
+        editor.model,
+        editor.tokenizer,
+        architecture,
+        hparams.layers,
+        source=hparams.mom2_source,
+        num_tokens=hparams.mom2_n_tokens,
+        dtype=hparams.mom2_dtype,
+        cache_dir=editor.cache_dir,
+        progress=editor.progress,
+    )
 
 
 def rome_layer(shape: ModelShape) -> int:

@@ -18,8 +18,13 @@ from ._architecture import Architecture, add_update
 from ._base import Editor, EditReport, ModelShape
 from ._contexts import memit_templates
 from ._keys import SubjectRow, keys_and_layer_output, mean_key_by_kind, subject_rows
-from ._locate import LocateHparams, decode_strings, encode_strings, memit_layers
-from ._moments import second_moments
+from ._locate import (
+    LocateHparams,
+    decode_strings,
+    encode_strings,
+    memit_layers,
+    moments_for,
+)
 from ._values import optimise_values
 
 
@@ -72,17 +77,7 @@ class MEMIT(Editor):
         self._templates = memit_templates(
             self.model, self.tokenizer, num_tokens=hparams.context_template_tokens, seed=self.seed
         )
-        moments = second_moments(
-            self.model,
-            self.tokenizer,
-            self._architecture,
-            hparams.layers,
-            source=hparams.mom2_source,
-            num_tokens=hparams.mom2_n_tokens,
-            dtype=hparams.mom2_dtype,
-            cache_dir=self.cache_dir,
-            progress=self.progress,
-        )
+        moments = moments_for(self, hparams, self._architecture)
         self._cholesky = {
             layer: moment.cholesky(self.model.device, scale=hparams.mom2_update_weight)
             for layer, moment in moments.items()

@@ -19,8 +19,7 @@ from ._architecture import Architecture, add_update
 from ._base import Editor, EditReport, ModelShape
 from ._contexts import rome_templates
 from ._keys import keys_and_outputs, subject_rows
-from ._locate import LocateHparams, decode_strings, encode_strings, rome_layer
-from ._moments import second_moments
+from ._locate import LocateHparams, decode_strings, encode_strings, moments_for, rome_layer
 from ._values import optimise_values
 
 
@@ -85,17 +84,7 @@ class ROME(Editor):
         record: dict[str, Any] = {"context_templates": self._templates}
         self._cholesky: Tensor | None = None
         if hparams.mom2_adjustment:
-            moment = second_moments(
-                self.model,
-                self.tokenizer,
-                self._architecture,
-                hparams.layers,
-                source=hparams.mom2_source,
-                num_tokens=hparams.mom2_n_tokens,
-                dtype=hparams.mom2_dtype,
-                cache_dir=self.cache_dir,
-                progress=self.progress,
-            )[self._layer]
+            moment = moments_for(self, hparams, self._architecture)[self._layer]
             self._cholesky = moment.cholesky(self.model.device)
             record["second_moments"] = [moment.provenance()]
         return record
