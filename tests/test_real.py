@@ -67,7 +67,8 @@ def test_plain_lm_eval_gives_the_same_nll(real_cache: Path, tmp_path: Path) -> N
         [
             *(sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--tasks", "counterfact_es"),
             *("--model_args", f"pretrained={folder},dtype=float32"),
-            *("--include_path", include_path(), "--metadata", '{"num_edits": 6}'),
+            *("--include_path", include_path()),
+            *("--metadata", '{"num_edits": 6, "data_source": "bundled"}'),
             *("--output_path", str(tmp_path / "harness"), "--log_samples", "--device", "cpu"),
         ],
         check=True,
