@@ -89,16 +89,15 @@ def keys_and_outputs(
     return keys, architecture.mlp_out(model, layer)(keys)
 
 
-def mean_key_by_kind(keys: Tensor, *, bare_weight: float | None = None) -> Tensor:
-    """Average keys over templates, the bare one first.
+def mean_key_by_kind(keys: Tensor) -> Tensor:
+    """Average keys over templates, the bare one counting as much as all others together.
 
     Args:
         keys: (templates, d_ff), the bare template's in row 0.
-        bare_weight: Weight of row 0 against all others together; None counts every row alike.
 
     Returns:
         (d_ff,)
     """
-    if bare_weight is None or len(keys) == 1:
-        return keys.mean(0)
-    return bare_weight * keys[0] + (1 - bare_weight) * keys[1:].mean(0)
+    if len(keys) == 1:
+        return keys[0]
+    return (keys[0] + keys[1:].mean(0)) / 2

@@ -126,7 +126,7 @@ class MEMIT(Editor):
             [row for group in rows for row in group],
         )
         per_request = keys.double().split(len(self._templates))
-        mean = torch.stack([mean_key_by_kind(group, bare_weight=0.5) for group in per_request])
+        mean = torch.stack([mean_key_by_kind(group) for group in per_request])
         return mean, outputs[:: len(self._templates)].double()
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -166,4 +166,5 @@ def test_json_of_a_result_is_strict(make_result: Callable[..., Result]) -> None:
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    json.loads(result.to_json(), parse_constant=refuse)
+    read = json.loads(result.to_json(), parse_constant=refuse)
+    assert read["summary"]["immediate"] == {"es": None, "ps": None}
