@@ -266,6 +266,47 @@ def _layers(text: str | None) -> list[int] | None:
         raise InputError(f"--layers {text!r}: write numbers separated by commas") from None
 
 
+@app.command("check-editor")
+def check_editor_command(
+    editor: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE.py",
+            help="An editor's name, or a file that registers one; a file is code and runs as you.",
+        ),
+    ],
+    hparams: Annotated[
+        list[str] | None, typer.Option(help="key=value, may be repeated; values in YAML.")
+    ] = None,
+) -> None:
+    """Put an editor through its contract on tiny models; the status is 1 if a check fails."""
+    from .check_editor import check_editor, find_editors, passed, report
+
+    console = Console()
+    good = True
+    for name in find_editors(editor):
+        with console.status(f"checking {name}"):
+            outcomes = check_editor(name, overrides=tuple(hparams or ()))
+        console.print(report(name, outcomes), soft_wrap=True)
+        good = good and passed(outcomes)
+    if not good:
+        raise SystemExit(1)
+
+
+@app.command("new-editor")
+def new_editor_command(
+    name: Annotated[str, typer.Argument(help="Name of the editor, in lower-case letters and _.")],
+) -> None:
+    """Write a working editor to start from, as NAME.py in the current folder."""
+    from .new_editor import new_editor
+
+    path = new_editor(name)
+    sys.stdout.write(
+        f"{path}\ncheck: seqedit-bench check-editor {path}\n"
+        f"run:   seqedit-bench --editor {name} --editor-path {path} --num-edits 10\n"
+    )
+
+
 def _version(show: bool) -> None:
     if show:
         sys.stdout.write(f"seqedit-bench {version('seqedit-bench')}\n")

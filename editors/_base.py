@@ -86,6 +86,8 @@ class Editor(ABC):
     """Whether `edit` takes more than one request."""
     needs: ClassVar[frozenset[Need]] = frozenset()
     """What must be there before the first edit."""
+    out_of_scope: ClassVar[dict[str, str]] = {}
+    """Checks of `seqedit-bench check-editor` that do not apply, each with the reason."""
     Hparams: ClassVar[type[Hparams]] = Hparams
 
     def __init__(

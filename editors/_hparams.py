@@ -1,7 +1,8 @@
 """Hyper-parameters: defaults, values published for a model, values derived from its shape, yours.
 
-`hparams/<editor>.yaml` has three blocks: `about` (what `seqedit-bench list editors` prints),
-`defaults`, and `models`: values by model name, each with its source.
+`hparams/<editor>.yaml` has up to four blocks: `about` (what `seqedit-bench list editors` prints),
+`defaults`, `models`: values by model name, each with its source, and `check`: what `seqedit-bench
+check-editor` uses on its tiny models in place of derived values.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def resolve_hparams(
     model_name: str,
     shape: ModelShape,
     overrides: Sequence[str] = (),
+    tiny: bool = False,
 ) -> Resolved:
     """Put an editor's hyper-parameters together for one model.
 
@@ -65,6 +67,7 @@ def resolve_hparams(
         model_name: Hub id, folder or alias; its last part is looked up among the published.
         shape: Depth and widths, for values nobody has published.
         overrides: `key=value` strings, values in YAML.
+        tiny: The model is one of `check-editor`'s: the `check` block goes over derived values.
 
     Raises:
         InputError: an unknown key, or a value the editor does not accept.
@@ -83,6 +86,8 @@ def resolve_hparams(
             if values
             else "defaults"
         )
+    if tiny:
+        values = {**values, **table.get("check", {})}
     if own:
         source += f"; set by hand: {', '.join(sorted(own))}"
     try:

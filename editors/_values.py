@@ -48,6 +48,9 @@ class ValueSettings:
     """Weight of the KL divergence on the neutral text."""
     loss_threshold: float = 0.05
     """Stop a request below this loss."""
+    most_probable_passes: int = 0
+    """Stop it too after this many passes, consecutive or not, in which every target token is the
+    likeliest in every text (Gupta et al. 2025, "most-probable early stopping"); 0 never does."""
 
 
 class Value(NamedTuple):
@@ -244,7 +247,11 @@ class _Reach:
         return functional.log_softmax(output_logits(self.model, hidden).float(), dim=-1)
 
     def losses(self, deltas: Tensor) -> tuple[Tensor, Tensor]:
-        """Return NLL and KL of every request with its delta put in, each (requests,)."""
+        """Return NLL and KL of every request with its delta put in, each (requests,).
+
+        Sets `most_probable`, (requests,): whether all of a request's target tokens are the
+        likeliest in all of its texts.
+        """
         added = deltas[self.owner].to(self.model.dtype)
 
         def add(_: str, output: Tensor) -> Tensor:
@@ -259,11 +266,12 @@ class _Reach:
         with start_at(self.model, self.architecture, self.start, below), Trace(watched, edit=add):
             hidden = self._forward()
         log_probs = self._log_probs(hidden[self.label_row, self.label_column])
+        missed = (log_probs.argmax(1) != self.labels).long()
         nll = -log_probs.gather(1, self.labels[:, None])[:, 0] * self.label_weight
         count = len(deltas)
-        per_request = torch.zeros(count, device=nll.device).index_add(
-            0, self.owner[self.label_row], nll
-        )
+        of_label = self.owner[self.label_row]
+        per_request = torch.zeros(count, device=nll.device).index_add(0, of_label, nll)
+        self.most_probable = missed.new_zeros(count).index_add(0, of_label, missed) == 0
         now = self._log_probs(hidden[self.kl_rows, 0])
         kl = (now.exp() * (now - self.base_log_probs)).sum(1)
         per_kl = torch.zeros(count, device=kl.device).index_add(0, self.owner[self.kl_rows], kl)
@@ -285,6 +293,7 @@ def _descend(reach: _Reach, count: int, settings: ValueSettings) -> list[Value]:
     optimiser = torch.optim.Adam(deltas, lr=settings.lr)
     reports: list[dict[str, float]] = [{} for _ in range(count)]
     running = [True] * count
+    passes = [0] * count
     for step in range(settings.num_grad_steps):
         stacked = torch.stack(deltas)
         nll, kl = reach.losses(stacked)
@@ -299,7 +308,11 @@ def _descend(reach: _Reach, count: int, settings: ValueSettings) -> list[Value]:
                     "kl": kl[index].item(),
                     "steps": step,
                 }
-                running[index] = not losses[index].item() < settings.loss_threshold
+                passes[index] += int(reach.most_probable[index])
+                running[index] = not (
+                    losses[index].item() < settings.loss_threshold
+                    or 0 < settings.most_probable_passes <= passes[index]
+                )
         if step == settings.num_grad_steps - 1 or not any(running):
             break
         optimiser.zero_grad()

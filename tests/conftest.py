@@ -1,4 +1,4 @@
-"""Tiny models and tokenizers, built in code: nothing is downloaded and nothing is random."""
+"""Tiny models, tokenizers and editors, and a few facts: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -11,115 +11,20 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    Gemma3TextConfig,
-    GPT2Config,
-    GPTJConfig,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    OPTConfig,
-    Phi3Config,
-    PhiConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from seqedit_bench.benchmark.tiny_models import (
+    FAMILIES,
+    MAIN_FAMILIES,
+    STYLES,
+    build_model,
+    build_tokenizer,
+)
 from seqedit_bench.editors import Editor, EditRequest, get_editor
 
 ROOT = Path(__file__).resolve().parent.parent
-PROSE = (ROOT / "tasks" / "data" / "prose.txt").read_text(encoding="utf-8")
-VOCABULARY = 500
-LAYERS = 4
 
 torch.set_num_threads(1)
-
-_GPT2 = {"n_embd": 32, "n_layer": LAYERS, "n_head": 4, "n_inner": 48, "n_positions": 256}
-_LLAMA = {
-    "hidden_size": 32,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 48,
-    "max_position_embeddings": 256,
-}
-_GEMMA = {**_LLAMA, "head_dim": 8, "sliding_window": 64}
-_CONFIGS: dict[str, Callable[..., Any]] = {
-    "gpt2": lambda **k: GPT2Config(**_GPT2, **k),
-    "gptj": lambda **k: GPTJConfig(**_GPT2, rotary_dim=4, **k),
-    "llama": lambda **k: LlamaConfig(**_LLAMA, **k),
-    "gpt_neox": lambda **k: GPTNeoXConfig(**_LLAMA, **k),
-    "opt": lambda **k: OPTConfig(
-        hidden_size=32,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        ffn_dim=48,
-        max_position_embeddings=256,
-        word_embed_proj_dim=24,
-        **k,
-    ),
-    "mistral": lambda **k: MistralConfig(**_LLAMA, sliding_window=64, **k),
-    "qwen2": lambda **k: Qwen2Config(**_LLAMA, **k),
-    "qwen3": lambda **k: Qwen3Config(**_LLAMA, head_dim=8, **k),
-    "gemma2": lambda **k: Gemma2Config(**_GEMMA, **k),
-    "gemma3_text": lambda **k: Gemma3TextConfig(**_GEMMA, **k),
-    "phi": lambda **k: PhiConfig(**_LLAMA, **k),
-    "phi3": lambda **k: Phi3Config(**_LLAMA, **k),
-}
-FAMILIES = list(_CONFIGS)
-MAIN_FAMILIES = ["gpt2", "gptj", "llama"]
-
-
-def build_model(family: str, *, seed: int = 0) -> PreTrainedModel:
-    """Build a tiny model of a family with weights large enough to have opinions."""
-    config = _CONFIGS[family](
-        vocab_size=VOCABULARY,
-        initializer_range=0.2,
-        bos_token_id=0,
-        eos_token_id=0,
-        pad_token_id=None if family != "opt" else 1,
-    )
-    torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-
-
-def build_tokenizer(style: str) -> PreTrainedTokenizerFast:
-    """Train a tokenizer: `gpt2` (byte-level), `llama3` (BOS too), `sentencepiece` (BOS too)."""
-    special = ["<|endoftext|>", "<pad>"]
-    if style == "sentencepiece":
-        backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<|endoftext|>"))
-        backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first")
-        backend.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="first")
-        special += [f"<0x{byte:02X}>" for byte in range(256)]
-        trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=special)
-    else:
-        backend = Tokenizer(models.BPE())
-        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        backend.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
-            special_tokens=special,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        )
-    backend.train_from_iterator(PROSE.split("\n\n"), trainer)
-    if style != "gpt2":
-        backend.post_processor = processors.TemplateProcessing(
-            single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
-        )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token="<|endoftext|>",
-        eos_token="<|endoftext|>",
-        pad_token="<pad>",
-    )
-
-
-STYLES = ["gpt2", "llama3", "sentencepiece"]
 
 
 @pytest.fixture(scope="session")
@@ -237,6 +142,18 @@ SMALL_HPARAMS: dict[str, dict[str, Any]] = {
         "mom2_update_weight": 1.0,
         "context_template_tokens": 6,
     },
+}
+SMALL_HPARAMS |= {name: SMALL_HPARAMS["rome"] for name in ("r_rome", "p_rome")}
+SMALL_HPARAMS |= {
+    "emmet": {**SMALL_HPARAMS["memit"], "layers": [1]},
+    "memit_seq": SMALL_HPARAMS["memit"],
+    "alphaedit": {
+        **{key: value for key, value in SMALL_HPARAMS["memit"].items() if "weight" not in key},
+        "relative": True,
+        "nullspace_threshold": 1.0,
+        "L2": 0.1,
+    },
+    "encore": {**SMALL_HPARAMS["memit"], "norm_weight": 0.1, "most_probable_passes": 2},
 }
 
 

@@ -1,133 +1,51 @@
-"""What holds for every editor, whatever it does."""
+"""What holds for every editor of ours: the checks of `seqedit-bench check-editor`, and more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from pathlib import Path
 
 import pytest
-import torch
-from torch import Tensor
-from transformers import PreTrainedModel
 
-from seqedit_bench.editors import (
-    Editor,
-    EditRequest,
-    ModelShape,
-    about_editor,
-    available_editors,
-    get_editor,
-)
+from seqedit_bench.benchmark.check_editor import check_outcome
+from seqedit_bench.benchmark.contract import CHECKS, state_round_trip
+from seqedit_bench.benchmark.tiny_models import MAIN_FAMILIES
+from seqedit_bench.benchmark.trial import MIDDLE, Trial, differing
+from seqedit_bench.editors import ModelShape, about_editor, available_editors, get_editor
 
 EDITORS = available_editors()
-FAMILIES = ["gpt2", "gptj", "llama"]
-Make = Callable[..., Any]
 
 
-def snapshot(model: PreTrainedModel) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
-
-
-def changed(before: dict[str, Tensor], model: PreTrainedModel) -> set[str]:
-    return {
-        name for name, tensor in model.named_parameters() if not torch.equal(before[name], tensor)
-    }
-
-
-def run(editor: Editor, requests: list[EditRequest]) -> None:
-    for request in requests:
-        editor.edit([request])
-
-
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MAIN_FAMILIES)
 @pytest.mark.parametrize("name", EDITORS)
-def test_edits_in_place_and_only_what_it_declares(
-    name: str, family: str, make_model: Make, make_editor: Make, requests: list[EditRequest]
-) -> None:
-    model = make_model(family)
-    editor = make_editor(name, model)
-    pristine = snapshot(model)
-    declared = set(editor.edited_parameters())
-    assert declared <= set(pristine)
-    report = editor.edit(requests[:1])
-    first = snapshot(model)
-    assert changed(pristine, model) == declared
-    assert set(report.update_norms) == declared
-    for parameter, norm in report.update_norms.items():
-        assert (first[parameter] - pristine[parameter]).norm().item() == pytest.approx(
-            norm, rel=1e-3
-        )
+def test_contract(name: str, family: str, cache_dir: Path) -> None:
+    trial = Trial(name, get_editor(name), family, cache_dir=cache_dir)
+    outcomes = [check_outcome(check, trial) for check in CHECKS.values()]
+    assert [outcome for outcome in outcomes if outcome.verdict == "FAIL"] == []
+    _declares_just_what_changes(trial)
+    state_round_trip(trial, seed=99)  # the old editor's state wins over the new one's seed
+    if "edits_in_place" not in trial.editor_class.out_of_scope:
+        _reports_losses(trial)
+
+
+def _declares_just_what_changes(trial: Trial) -> None:
+    """Ours declare no parameter that an edit may leave alone, and report the norm of each."""
+    seen = trial.after([MIDDLE])
+    (report,) = seen.reports
     assert len(report.per_request) == 1
-    editor.edit(requests[1:2])
-    assert changed(first, model) == declared, "the second edit must add to the first"
+    if "edits_in_place" not in trial.editor_class.out_of_scope:
+        assert differing(trial.unedited.tensors, seen.tensors) == sorted(
+            seen.declared, key=list(seen.tensors).index
+        )
+    assert set(report.update_norms) == set(seen.declared)
 
 
-@pytest.mark.parametrize("name", EDITORS)
-def test_leaves_modes_flags_and_random_state(
-    name: str, main_model: PreTrainedModel, make_editor: Make, requests: list[EditRequest]
-) -> None:
-    next(main_model.parameters()).requires_grad_(False)
-    flags = [parameter.requires_grad for parameter in main_model.parameters()]
-    state = torch.random.get_rng_state()
-    run(make_editor(name, main_model), requests)
-    assert not main_model.training
-    assert [parameter.requires_grad for parameter in main_model.parameters()] == flags
-    assert all(parameter.grad is None for parameter in main_model.parameters())
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert not any(module._forward_hooks for module in main_model.modules())
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", EDITORS)
-def test_same_seed_same_weights(
-    name: str, family: str, make_model: Make, make_editor: Make, requests: list[EditRequest]
-) -> None:
-    models = [make_model(family), make_model(family)]
-    for model in models:
-        run(make_editor(name, model, seed=3), requests)
-    assert not changed(snapshot(models[0]), models[1])
-
-
-@pytest.mark.parametrize("name", EDITORS)
-def test_state_round_trip_gives_the_same_next_edit(
-    name: str, make_model: Make, make_editor: Make, requests: list[EditRequest]
-) -> None:
-    """An editor made anew on the edited weights, with another seed, takes the old one's state."""
-    model = make_model("llama")
-    editor = make_editor(name, model)
-    editor.edit(requests[:1])
-    resumed = make_model("llama")
-    other = make_editor(name, resumed, seed=99)
-    other.load_state_dict(editor.state_dict())
-    resumed.load_state_dict(model.state_dict())
-    editor.edit(requests[1:2])
-    other.edit(requests[1:2])
-    assert not changed(snapshot(model), resumed)
-
-
-@pytest.mark.parametrize("name", EDITORS)
-def test_several_facts_at_a_time(
-    name: str, make_model: Make, make_editor: Make, requests: list[EditRequest]
-) -> None:
-    editor = make_editor(name, make_model("gpt2"))
-    if editor.batched:
-        assert len(editor.edit(requests).per_request) == len(requests)
-    else:
-        with pytest.raises(ValueError, match=r"unpack|one fact"):
-            editor.edit(requests)
-
-
-@pytest.mark.parametrize("name", [name for name in EDITORS if name != "none"])
-def test_broken_weights_are_reported_not_raised(
-    name: str, main_model: PreTrainedModel, make_editor: Make, requests: list[EditRequest]
-) -> None:
-    editor = make_editor(name, main_model)
-    with torch.no_grad():
-        for parameter in editor.edited_parameters():
-            main_model.get_parameter(parameter).fill_(float("nan"))
-    for request in requests:
-        (report,) = editor.edit([request]).per_request
-        assert report["loss"] != report["loss"], "the report must say that the model is broken"
+def _reports_losses(trial: Trial) -> None:
+    """The report must say that a model is broken."""
+    attempt = trial.prepared()
+    attempt.poison()
+    (report,) = attempt.edit([MIDDLE]).per_request
+    assert math.isnan(report["loss"])
 
 
 @pytest.mark.parametrize("name", EDITORS)

@@ -1,0 +1,105 @@
+"""What ROME and its corrections share: everything but the one line that says which key goes where.
+
+A value is found at one MLP's output and written in by a rank-one change (Meng et al. 2022).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..tasks import EditRequest
+from ._architecture import Architecture, add_update
+from ._base import Editor, EditReport, ModelShape
+from ._contexts import rome_templates
+from ._keys import keys_and_outputs, subject_rows
+from ._locate import LocateHparams, decode_strings, encode_strings, moments_for, rome_layer
+from ._solve import RankOne
+from ._values import optimise_values
+
+
+class RankOneHparams(LocateHparams):
+    layers: list[int] = Field(min_length=1, max_length=1)
+    clamp_norm_factor: float = Field(4.0, gt=0)
+    context_template_length_params: list[tuple[int, int]] = Field([(5, 10), (10, 10)])
+    """Pairs (tokens, texts) of the sampled context templates; the bare prompt comes on top."""
+    mom2_adjustment: bool = True
+    """Whether the direction is C^-1 k (true) or k itself."""
+
+    @classmethod
+    def derive(cls, shape: ModelShape) -> dict[str, Any]:
+        return {"layers": [rome_layer(shape)]}
+
+
+class RankOneEditor(Editor):
+    """One fact a call, as a rank-one change of one MLP; its editors differ in `_change`."""
+
+    needs = frozenset({"covariance", "subject"})
+    Hparams = RankOneHparams
+    hparams: RankOneHparams
+
+    @abstractmethod
+    def _change(self, wanted: Tensor, keys: Tensor, outputs: Tensor) -> RankOne:
+        """Return the change of the down-projection.
+
+        Args:
+            wanted: v*, (d_model,).
+            keys: (templates, d_ff), the bare prompt's first.
+            outputs: (templates, d_model), what the projection gives for them now.
+        """
+
+    def _direction(self, key: Tensor) -> Tensor:
+        """Return C^-1 k, or k itself without `mom2_adjustment`; (d_ff,), O(d_ff^2)."""
+        if self._cholesky is None:
+            return key
+        return torch.cholesky_solve(key[:, None], self._cholesky)[:, 0]
+
+    def prepare(self) -> dict[str, Any]:
+        hparams = self.hparams
+        self._architecture = Architecture.of(self.model)
+        (self._layer,) = hparams.layers
+        self._module = self._architecture.mlp_out(self.model, self._layer)
+        self._templates = rome_templates(
+            self.model, self.tokenizer, hparams.context_template_length_params, seed=self.seed
+        )
+        record: dict[str, Any] = {"context_templates": self._templates}
+        self._cholesky: Tensor | None = None
+        if hparams.mom2_adjustment:
+            moment = moments_for(self, hparams, self._architecture)[self._layer]
+            self._cholesky = moment.cholesky(self.model.device)
+            record["second_moments"] = [moment.provenance()]
+        return record
+
+    def edited_parameters(self) -> list[str]:
+        return [f"{self._architecture.mlp_out_name(self._layer)}.weight"]
+
+    def edit(self, requests: Sequence[EditRequest]) -> EditReport:
+        (request,) = requests
+        (value,) = optimise_values(
+            self.model,
+            self.tokenizer,
+            self._architecture,
+            requests,
+            self._templates,
+            layer=self._layer,
+            site="mlp",
+            settings=self.hparams.value_settings,
+        )
+        rows = subject_rows(self.tokenizer, request, self._templates)
+        keys, outputs = keys_and_outputs(self.model, self._architecture, self._layer, rows)
+        wanted = value.base + value.delta
+        change = self._change(wanted.double(), keys.double(), outputs.double())
+        norm = add_update(self._module, change.update)
+        report = {**value.report, "division_factor": change.division_factor}
+        return EditReport((report,), {self.edited_parameters()[0]: norm})
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return encode_strings("context_templates", self._templates)
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self._templates = decode_strings("context_templates", state)

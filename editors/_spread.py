@@ -1,0 +1,141 @@
+"""What MEMIT and its successors share: ROME's pieces, several layers, many facts at once.
+
+One value is found at the last layer; every layer from the first on then takes its share of what is
+still missing (Meng et al. 2023, sec. 4.3). The editors differ in how a layer's change is solved.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..tasks import EditRequest
+from ._architecture import Architecture, add_update
+from ._base import Editor, EditReport, ModelShape
+from ._contexts import memit_templates
+from ._keys import SubjectRow, keys_and_layer_output, mean_key_by_kind, subject_rows
+from ._locate import LocateHparams, decode_strings, encode_strings, memit_layers, moments_for
+from ._moments import SecondMoment
+from ._solve import PastKeys
+from ._values import optimise_values
+
+
+class SpreadHparams(LocateHparams):
+    clamp_norm_factor: float = Field(0.75, gt=0)
+    context_template_tokens: int = Field(10, ge=2)
+    """Length of the sampled context templates, their opening word included."""
+
+    @classmethod
+    def derive(cls, shape: ModelShape) -> dict[str, Any]:
+        return {"layers": memit_layers(shape)}
+
+
+class LeastSquaresHparams(SpreadHparams):
+    mom2_update_weight: float = Field(15000.0, gt=0)
+    """lambda, how heavily plain text weighs against the edits."""
+
+    @classmethod
+    def derive(cls, shape: ModelShape) -> dict[str, Any]:
+        # GPT-J's 15000 at d_ff = 16384: keys grow with the width, and with them what outweighs C.
+        weight = 15000 * shape.d_ff / 16384
+        return {**super().derive(shape), "mom2_update_weight": round(weight)}
+
+
+_H = TypeVar("_H", bound=SpreadHparams)
+
+
+class SpreadEditor(Editor, Generic[_H]):
+    """Any number of facts a call, spread over several MLPs; its editors differ in `_update`."""
+
+    batched = True
+    needs = frozenset({"covariance", "subject"})
+    hparams: _H
+    _past: dict[int, PastKeys]
+    """Keys of earlier edits by layer; left empty by editors that forget them."""
+
+    @abstractmethod
+    def _take(self, moments: dict[int, SecondMoment]) -> dict[str, Any]:
+        """Make of each layer's second moment what `_update` needs; return what to record of it."""
+
+    @abstractmethod
+    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Tensor:
+        """Return the change of one layer, (d_model, d_ff).
+
+        Args:
+            layer: Which layer.
+            residuals: R, (d_model, n), the layer's share of what is missing.
+            keys: K, (d_ff, n). Earlier layers have changed and later ones do not matter, so they
+                are the keys that the edited model will have too.
+        """
+
+    def prepare(self) -> dict[str, Any]:
+        hparams = self.hparams
+        self._architecture = Architecture.of(self.model)
+        for layer in hparams.layers:
+            self._architecture.mlp_out(self.model, layer)
+        self._templates = memit_templates(
+            self.model, self.tokenizer, num_tokens=hparams.context_template_tokens, seed=self.seed
+        )
+        self._past = {}
+        moments = moments_for(self, hparams, self._architecture)
+        return {
+            "context_templates": self._templates,
+            "second_moments": [moment.provenance() for moment in moments.values()],
+            **self._take(moments),
+        }
+
+    def edited_parameters(self) -> list[str]:
+        return [f"{self._architecture.mlp_out_name(layer)}.weight" for layer in self.hparams.layers]
+
+    def edit(self, requests: Sequence[EditRequest]) -> EditReport:
+        layers = self.hparams.layers
+        values = optimise_values(
+            self.model,
+            self.tokenizer,
+            self._architecture,
+            requests,
+            self._templates,
+            layer=layers[-1],
+            site="layer",
+            settings=self.hparams.value_settings,
+        )
+        wanted = torch.stack([value.base + value.delta for value in values]).double()
+        rows = [subject_rows(self.tokenizer, request, self._templates) for request in requests]
+        norms = {}
+        for index, layer in enumerate(layers):
+            keys, reached = self._keys_and_reached(layer, rows)
+            residuals = (wanted - reached) / (len(layers) - index)
+            update = self._update(layer, residuals.T, keys.T)
+            name = self.edited_parameters()[index]
+            norms[name] = add_update(self._architecture.mlp_out(self.model, layer), update)
+        return EditReport(tuple(value.report for value in values), norms)
+
+    def _keys_and_reached(self, layer: int, rows: list[list[SubjectRow]]) -> tuple[Tensor, Tensor]:
+        """Return keys at `layer`, (n, d_ff), and outputs of the last layer, (n, d_model).
+
+        Both come from the weights as they are now, earlier layers' changes included.
+        """
+        keys, outputs = keys_and_layer_output(
+            self.model,
+            self._architecture,
+            layer,
+            self.hparams.layers[-1],
+            [row for group in rows for row in group],
+        )
+        per_request = keys.double().split(len(self._templates))
+        mean = torch.stack([mean_key_by_kind(group) for group in per_request])
+        return mean, outputs[:: len(self._templates)].double()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        past = {f"past_keys.{layer}": past.factor for layer, past in self._past.items()}
+        return {**encode_strings("context_templates", self._templates), **past}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self._templates = decode_strings("context_templates", state)
+        for layer, past in self._past.items():
+            past.factor = state[f"past_keys.{layer}"].to(past.factor)
