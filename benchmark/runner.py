@@ -138,9 +138,9 @@ class _Loop:
         with self.editing:
             report = self.editor.edit([case.request for case in batch])
         self.loaded.model.eval()
-        with self.evaluating:
+        with self.evaluating, self.editor.measured():
             found = self._ask(self.suite.each_edit, batch)
-        distance = {name: value.l2 for name, value in self.originals.distances().items()}
+            distance = {name: value.l2 for name, value in self.originals.distances().items()}
         for index, case in enumerate(batch):
             line = self._edit_line(index, case, report, found[case.case_id], distance, len(batch))
             self.edits.append(self.journal.append_edit(line))
@@ -192,12 +192,13 @@ class _Loop:
     def _checkpoint(self, names: Sequence[str]) -> None:
         done = self.cases[: len(self.edits)]
         line: Line = {"edits": len(done)}
-        with self.evaluating:
+        with self.evaluating, self.editor.measured():
             if not done:
                 first = self.cases[: self.suite.baseline_records]
                 found = self._ask(self.suite.each_edit, first)
                 line["baseline"] = [found[case.case_id]["metrics"] for case in first]
             results = self.tasks.evaluate(self.lm, names, [case.case_id for case in done])
+            distances = self.originals.distances()
         line["edited"] = _by_edit(results, done)
         line["tasks"] = {
             name: result.metrics for name, result in results.items() if not result.by_case
@@ -207,9 +208,7 @@ class _Loop:
             for name, result in results.items()
             if self.tasks.keeps_texts(name) and not result.by_case
         }
-        line["distance"] = {
-            name: asdict(value) for name, value in self.originals.distances().items()
-        }
+        line["distance"] = {name: asdict(value) for name, value in distances.items()}
         line["seconds"] = {"evaluate": self.evaluating.last}
         self.checkpoints.append(self.journal.append_checkpoint(line))
         retained = summaries.retention_curves(self.edits, self.checkpoints)

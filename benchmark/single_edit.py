@@ -59,7 +59,7 @@ class SingleEditor:
                 with editing:
                     report = self._editor.edit([case.request])
                 self._lm.model.eval()
-                with evaluating:
+                with evaluating, self._editor.measured():
                     after = self._measure([case.case_id])
                 line = {
                     "edit": number,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -118,6 +119,38 @@ class Editor(ABC):
     @abstractmethod
     def edit(self, requests: Sequence[EditRequest]) -> EditReport:
         """Write these facts into the live model, in place, on top of all earlier edits."""
+
+    def measured(self) -> AbstractContextManager[None]:
+        """Hold the weights that measurements see, where they differ from what edits build on."""
+        return nullcontext()
+
+    def next_rows(self, ends: Tensor | None) -> None:  # noqa: B027 (most editors need not listen)
+        """Hear which rows the model runs next; for editors of kind `hooks`.
+
+        The LM wrapper says so before each forward pass, so that no editor must guess from pads,
+        labels or the last edit where a prompt ends.
+
+        Args:
+            ends: (rows,), column of each row's last prompt token in the pass that comes; -1 where
+                it is not in that pass. None: the rows of the last pass go on by a token each.
+        """
+
+    def context_for(
+        self, prompts: Sequence[str], case_ids: Sequence[int | None]
+    ) -> list[list[str]]:
+        """Return texts to put before each prompt, for editors of kind `context`.
+
+        The LM wrapper joins them to the prompt, and drops from the front what does not fit the
+        model's context window.
+
+        Args:
+            prompts: Everything before the continuation that is scored or generated.
+            case_ids: The record that asks, where there is one; only an oracle may look.
+
+        Returns:
+            For each prompt its texts, the most important last.
+        """
+        return [[] for _ in prompts]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what the editor remembers between edits, besides the weights."""

@@ -570,7 +570,7 @@ class FromFile(Editor):
 def editor_file(tmp_path: Path) -> Callable[[str], Path]:
     def write(body: str) -> Path:
         path = tmp_path / "mine.py"
-        path.write_text(FILE.format(body=body), encoding="utf-8")
+        path.write_text(FILE.replace("{body}", body), encoding="utf-8")
         return path
 
     return write
