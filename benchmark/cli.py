@@ -47,8 +47,8 @@ Device = Annotated[str | None, typer.Option(help="Torch device; default: the GPU
 Dtype = Annotated[
     str,
     typer.Option(
-        help="float32, bfloat16 or float16. Single edits change weights by less than half "
-        "precision can hold, so anything but float32 measures the rounding too."
+        help="float32, bfloat16 or float16. Matrices that edits change are kept in float32 all the "
+        "same: half precision cannot hold a single edit."
     ),
 ]
 CacheDir = Annotated[
@@ -70,6 +70,13 @@ def run_command(
     edits: Annotated[str | None, typer.Option(help="Edit stream; default: the suite's.")] = None,
     num_edits: Annotated[int | None, typer.Option(min=1, help="Facts to edit.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Facts per call of the editor.")] = 1,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="instance-sequential, batch-sequential or batch-single (all facts in one call); "
+            "default: as --batch-size says."
+        ),
+    ] = None,
     sample: Annotated[int, typer.Option(min=0, max=9, help="One of the paper's edit orders.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     downstream: Annotated[
@@ -266,6 +273,59 @@ def _layers(text: str | None) -> list[int] | None:
         raise InputError(f"--layers {text!r}: write numbers separated by commas") from None
 
 
+@app.command("train")
+def train_command(
+    editor: Annotated[str, typer.Argument(help="Editor that needs training.")],
+    model: Model = "smollm2-135m",
+    data: Annotated[
+        str,
+        typer.Option(help="counterfact, counterfact-edits, zsre; several comma-separated."),
+    ] = "counterfact",
+    data_dir: DataDir = None,
+    data_source: DataSource = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps in all; repeat to go on.")] = 1000,
+    training: Annotated[
+        list[str] | None, typer.Option(help="key=value of the training, may be repeated.")
+    ] = None,
+    hparams: Annotated[
+        list[str] | None, typer.Option(help="key=value, may be repeated; values in YAML.")
+    ] = None,
+    hold_back: Annotated[
+        int, typer.Option(min=0, help="Never train on the first so many edits of any stream.")
+    ] = 1000,
+    restart: Annotated[bool, typer.Option("--restart", help="Replace what is there.")] = False,
+    from_pt: Annotated[
+        Path | None, typer.Option(help="Convert a published .pt checkpoint instead.")
+    ] = None,
+    device: Device = None,
+    cache_dir: CacheDir = DEFAULT_CACHE,
+) -> None:
+    """Train what an editor needs, on facts that runs do not edit; repeated, it goes on."""
+    from .display import display_for
+    from .train import train_editor
+
+    console = Console()
+    with display_for(console) as display:
+        outcome = train_editor(
+            editor,
+            model=model,
+            data=_names(data),
+            data_dir=data_dir,
+            data_source=data_source,
+            steps=steps,
+            settings=tuple(training or ()),
+            hparams=tuple(hparams or ()),
+            held_back=hold_back,
+            restart=restart,
+            device=device,
+            cache_dir=cache_dir,
+            from_pt=from_pt,
+            observer=display,
+        )
+    for line in (*outcome.lines, f"checkpoint: {outcome.path}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command("check-editor")
 def check_editor_command(
     editor: Annotated[
@@ -339,5 +399,5 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.write(f"error: {' '.join(text.split())}\n")
         raise SystemExit(2) from None
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("stopped: what was measured so far is in the run directory\n")
+        sys.stderr.write("stopped: what was done so far is in the run directory or the cache\n")
         raise SystemExit(_INTERRUPTED) from None

@@ -8,6 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Mode = Literal["instance-sequential", "batch-sequential", "batch-single"]
+"""One fact after another; batch after batch of facts; all facts in one batch."""
+
 
 class RunConfig(BaseModel):
     """The request for one run; None means that the suite decides."""
@@ -28,6 +31,8 @@ class RunConfig(BaseModel):
     """How many facts to edit."""
     batch_size: int = Field(1, ge=1)
     """Facts given to the editor at a time."""
+    mode: Mode | None = None
+    """Protocol of the edits; None takes the one that `batch_size` makes it."""
     sample: int = Field(1, ge=0, le=9)
     """Which of the paper's ten edit orders."""
     seed: int = 0

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
-from ..editors import get_editor, load_editor_file, resolve_hparams
-from ..editors._architecture import Architecture
+from ..editors import get_editor, load_editor_file
 from ..tasks import InputError
 from ..tasks.documents import source_from
 from ..tasks.edits import load_stream
 from .config import RunConfig
 from .lm import SequentialEditLM
 from .model import load_model
+from .observer import Silent
+from .ready import make_ready
 
 
 class EditedLM(SequentialEditLM):
@@ -79,28 +81,17 @@ class EditedLM(SequentialEditLM):
         loaded = load_model(
             config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
         )
+        instance, held = None, ExitStack()
         if num_edits:
-            resolved = resolve_hparams(
-                config.editor,
-                editor_class,
-                model_name=config.model,
-                shape=Architecture.of(loaded.model).shape(loaded.model),
-                overrides=config.hparams,
-            )
-            torch.manual_seed(config.seed)
-            instance = editor_class(
-                loaded.model,
-                loaded.tokenizer,
-                resolved.hparams,
-                seed=config.seed,
-                cache_dir=config.cache_dir,
-            )
-            instance.prepare()
+            instance = make_ready(config, editor_class, loaded, Silent()).editor
             for start in range(0, num_edits, config.batch_size):
                 batch = cases[start : min(start + config.batch_size, num_edits)]
                 instance.edit([case.request for case in batch])
                 loaded.model.eval()
-        super().__init__(loaded, seed=config.seed)
+            # Never left: nothing is edited any more.
+            held.enter_context(instance.measured())
+        super().__init__(loaded, seed=config.seed, editor=instance)
+        self._held = held
 
 
 def _config(**fields: Any) -> RunConfig:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ..editors import Editor
 from ..editors._values import output_logits
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Tokenizer
@@ -52,6 +53,7 @@ class Generator:
         max_length: Longest input and continuation together; prompts lose tokens on the left.
         batch_tokens: Tokens run at a time, padding included.
         seed: Seed of sampling.
+        hooks: An editor of kind `hooks`, told in each pass where prompts end.
     """
 
     def __init__(
@@ -62,13 +64,16 @@ class Generator:
         max_length: int,
         batch_tokens: int = 4096,
         seed: int = 0,
+        hooks: Editor | None = None,
     ) -> None:
-        self._model, self._tokenizer = model, tokenizer
+        self._model, self._tokenizer, self._hooks = model, tokenizer, hooks
         self._max_length, self._batch_tokens = max_length, batch_tokens
         self._seed = seed
         self._ends = _end_tokens(model, tokenizer)
         self.tokens_run = 0
         """Tokens run through the model so far, padding aside."""
+        self.hits: list[bool] = []
+        """Which prompts of the last call hooks acted on; empty without hooks."""
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[str]:
@@ -95,15 +100,22 @@ class Generator:
         distinct = sorted(set(rows))
         ids = [row for row, _ in distinct]
         texts: dict[_Row, str] = {}
+        hits: dict[_Row, bool] = {}
         for group in self._groups(ids, decoding):
-            prefix = Prefix.of(self._model, ids, group)
+            prefix = Prefix.of(self._model, ids, group, self._hooks)
             self.tokens_run += prefix.length
             lengths = [len(row) + decoding.max_new_tokens for row in ids]
             for batch in pack(lengths, group, budget=self._batch_tokens):
-                running = prefix.open([ids[index] for index in batch], keep=True)
+                opened = [ids[index] for index in batch]
+                ends = [len(row) - 1 for row in opened]
+                running = prefix.open(opened, keep=True, ends=ends)
                 asked = [distinct[index] for index in batch]
+                if self._hooks is not None:
+                    acted = self._hooks.hit_rows() or [False] * len(asked)
+                    hits.update(zip(asked, acted, strict=True))
                 texts.update(zip(asked, self._continue(running, asked, decoding), strict=True))
                 self.tokens_run += running.tokens
+        self.hits = [hits[row] for row in rows] if self._hooks else []
         return [texts[row] for row in rows]
 
     def _groups(self, rows: Sequence[Sequence[int]], decoding: Decoding) -> list[Group]:
@@ -114,6 +126,8 @@ class Generator:
                 Group(0, [index for index, row in enumerate(rows) if len(row) == length])
                 for length in sorted({len(row) for row in rows})
             ]
+        if self._hooks is not None and not self._hooks.shares_prefixes:
+            return [Group(0, list(range(len(rows))))]
         return group_rows(rows, [len(row) - 1 for row in rows], worth=WORTH)
 
     def _continue(self, running: Running, rows: Sequence[_Row], decoding: Decoding) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-from ..editors import about_editor, available_editors
+from ..editors import about_editor, available_editors, available_wrappers
 from .aliases import model_aliases
 from .suite import available_suites, load_suite
 
@@ -28,7 +28,7 @@ def folder(what: str) -> Path:
 
 
 def editors() -> Listing:
-    """Return name, kind, needs, batches and summary of each editor."""
+    """Return name, kind, needs, batches and summary of each editor and wrapper."""
     rows = []
     for name in available_editors():
         about = about_editor(name)
@@ -42,6 +42,10 @@ def editors() -> Listing:
                 about.get("paper", "?"),
             )
         )
+    for name in available_wrappers():
+        about = about_editor(name)
+        summary = f"{about['summary']}; X: {about['around']}"
+        rows.append((f"{name}+X", "weights", "as X", "as X", summary, about["paper"]))
     return ("editor", "kind", "needs", "batches", "summary", "paper"), rows
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
+from ..editors import Editor
+from ..tasks.errors import InputError
 from ..tasks.tokenization import Pair, encode, encode_pair
 from .generation import Decoding, Generator
+from .interventions import Interventions, case_id_of
 from .lmeval import HFLM, Instance, quiet, rolling_windows
 from .model import LoadedModel
 from .scoring import Score, Scorer
+
+
+class _Prompt(NamedTuple):
+    """A prompt with what an editor puts before it."""
+
+    text: str
+    added: int
+    """Tokens more than the bare prompt has."""
+
 
 _DECODING_KEYS = {"until", "max_gen_toks", "do_sample", "temperature", "top_k"}
 
@@ -25,9 +38,17 @@ class SequentialEditLM(HFLM):
         loaded: The model in memory.
         batch_tokens: Tokens run at a time.
         seed: Seed of sampled texts.
+        editor: The editor whose edits are measured, if they live in hooks or in the prompt.
     """
 
-    def __init__(self, loaded: LoadedModel, *, batch_tokens: int = 4096, seed: int = 0) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        batch_tokens: int = 4096,
+        seed: int = 0,
+        editor: Editor | None = None,
+    ) -> None:
         with quiet():
             super().__init__(
                 pretrained=loaded.model,
@@ -35,13 +56,20 @@ class SequentialEditLM(HFLM):
                 batch_size=16,
                 softmax_dtype="float32",
             )
-        self.scorer = Scorer(loaded.model, max_length=self.max_length, batch_tokens=batch_tokens)
+        self._hooks = editor if editor is not None and editor.kind == "hooks" else None
+        self._context = editor if editor is not None and editor.kind == "context" else None
+        self.interventions = Interventions()
+        """What the editor did to requests; stays empty for edits in the weights."""
+        self.scorer = Scorer(
+            loaded.model, max_length=self.max_length, batch_tokens=batch_tokens, hooks=self._hooks
+        )
         self.generator = Generator(
             loaded.model,
             loaded.tokenizer,
             max_length=self.max_length,
             batch_tokens=batch_tokens,
             seed=seed,
+            hooks=self._hooks,
         )
 
     @property
@@ -52,7 +80,55 @@ class SequentialEditLM(HFLM):
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = True) -> list[Score]:
         """Score (context, continuation) requests; an empty context becomes the prefix token."""
         self._no_cache()
-        return self.scorer.score([self._pair(*request.args) for request in requests])
+        arguments = [cast(Any, request.args) for request in requests]
+
+        def fits(text: str, index: int) -> bool:
+            pair = self._pair(text, arguments[index][1])
+            return len(pair.context) + len(pair.continuation) - 1 <= self.max_length
+
+        prompts = self._prompts(requests, fits)
+        scores = self.scorer.score(
+            [
+                self._pair(prompt.text, args[1])
+                for prompt, args in zip(prompts, arguments, strict=True)
+            ]
+        )
+        self._count(requests, prompts, self.scorer.hits)
+        return scores
+
+    def _prompts(
+        self, requests: Sequence[Instance], fits: Callable[[str, int], bool]
+    ) -> list[_Prompt]:
+        """Put an editor's texts before prompts, without those in front where they do not fit.
+
+        Args:
+            requests: Their first argument is the prompt.
+            fits: Called with a text and the index of its request: whether the window holds them.
+        """
+        prompts: list[str] = [request.args[0] for request in requests]
+        if self._context is None:
+            return [_Prompt(prompt, 0) for prompt in prompts]
+        found = self._context.context_for(prompts, [case_id_of(request) for request in requests])
+        joined = []
+        for index, (prompt, texts) in enumerate(zip(prompts, found, strict=True)):
+            candidates = ["".join([*texts[start:], prompt]) for start in range(len(texts) + 1)]
+            text = next(each for each in candidates if each == prompt or fits(each, index))
+            lengths = [len(encode(self.tokenizer, each)) for each in (text, prompt)]
+            joined.append(_Prompt(text, lengths[0] - lengths[1]))
+        return joined
+
+    def _count(
+        self, requests: Sequence[Instance], prompts: Sequence[_Prompt], hits: Sequence[bool]
+    ) -> None:
+        """Count what was done to these requests: by hooks (`hits`), or to their prompts."""
+        if self._context is not None:
+            hits = [
+                prompt.text != request.args[0]
+                for request, prompt in zip(requests, prompts, strict=True)
+            ]
+        # Without an editor of these kinds there is nothing to be counted.
+        for request, prompt, hit in zip(requests, prompts, hits, strict=False):
+            self.interventions.count(request, hit, prompt.added)
 
     def _pair(self, context: str, continuation: str) -> Pair:
         pair = encode_pair(self.tokenizer, context, continuation)
@@ -61,7 +137,11 @@ class SequentialEditLM(HFLM):
     def loglikelihood_rolling(
         self, requests: Sequence[Instance], disable_tqdm: bool = True
     ) -> list[float]:
-        """Score whole texts, each token given what fits the window before it."""
+        """Score whole texts, each token given what fits the window before it.
+
+        Nothing is put before them: they have no prompt. For hooks, what a window has before its
+        scored tokens is the prompt.
+        """
         self._no_cache()
         pairs: list[Pair] = []
         owners: list[int] = []
@@ -73,27 +153,53 @@ class SequentialEditLM(HFLM):
         totals = [0.0] * len(requests)
         for owner, score in zip(owners, self.scorer.score(pairs), strict=True):
             totals[owner] += score[0]
+        hit = {owner for owner, hit in zip(owners, self.scorer.hits, strict=False) if hit}
+        if self._hooks is not None or self._context is not None:
+            for owner, request in enumerate(requests):
+                self.interventions.count(request, owner in hit)
         return totals
 
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = True) -> list[str]:
         """Continue texts; what our generator cannot do (beams, ...) is left to the harness's."""
         self._no_cache()
+        arguments: list[Mapping[str, Any]] = [cast(Any, request.args)[1] for request in requests]
+
+        def fits(text: str, index: int) -> bool:
+            new = int(arguments[index].get("max_gen_toks", self.max_gen_toks))
+            return len(encode(self.tokenizer, text)) + new <= self.max_length
+
+        prompts = self._prompts(requests, fits)
         texts: dict[int, str] = {}
+        hits: dict[int, bool] = {}
         by_decoding: dict[Decoding, list[int]] = {}
         for index, request in enumerate(requests):
-            arguments: Mapping[str, Any] = cast(Any, request.args)[1]
-            if set(arguments) <= _DECODING_KEYS:
-                by_decoding.setdefault(self._decoding(arguments), []).append(index)
+            if set(arguments[index]) <= _DECODING_KEYS:
+                by_decoding.setdefault(self._decoding(arguments[index]), []).append(index)
             else:
-                texts[index] = super().generate_until([request], disable_tqdm=True)[0]
+                texts[index] = self._by_the_harness(request, prompts[index].text)
         for decoding, indices in by_decoding.items():
-            prompts = [
-                encode(self.tokenizer, requests[index].args[0]) or [self.prefix_token_id]
+            ids = [
+                encode(self.tokenizer, prompts[index].text) or [self.prefix_token_id]
                 for index in indices
             ]
-            found = self.generator.generate(prompts, decoding)
+            found = self.generator.generate(ids, decoding)
             texts.update(zip(indices, found, strict=True))
+            hits.update(zip(indices, self.generator.hits, strict=False))
+        self._count(requests, prompts, [hits[index] for index in sorted(hits)])
         return [texts[index] for index in range(len(requests))]
+
+    def _by_the_harness(self, request: Instance, prompt: str) -> str:
+        """Let the harness's own wrapper continue a prompt."""
+        arguments = cast(Any, request.args)[1]
+        if self._hooks is not None:
+            strange = ", ".join(sorted(set(arguments) - _DECODING_KEYS))
+            raise InputError(
+                f"task {request.task_name}: generation with {strange} is the harness's own, which "
+                f"{type(self._hooks).__name__} cannot follow: leave the task out (--skip)"
+            )
+        changed = copy.copy(request)
+        changed.arguments = (prompt, arguments)
+        return super().generate_until([changed], disable_tqdm=True)[0]
 
     def _decoding(self, arguments: Mapping[str, Any]) -> Decoding:
         until = arguments.get("until") or []

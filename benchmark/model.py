@@ -17,9 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from ..editors._fingerprint import weights_sha256
+from ..editors._hook import compute_in_float32
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import file_sha256
 from ..tasks.tokenization import Tokenizer
@@ -151,6 +153,27 @@ def _convert(source: Path, folder: Path) -> None:
     except OSError:
         shutil.rmtree(temporary)  # another process was faster
         json.loads((folder / "config.json").read_text())
+
+
+def keep_in_float32(model: PreTrainedModel, names: Sequence[str]) -> None:
+    """Hold the projections that edits change in float32, where the model is in half precision.
+
+    An edit changes most weights by less than half precision can tell apart: added up there, a
+    sequence of edits would measure the rounding. These matrices also compute in float32; what goes
+    in and out of them stays in the model's own type.
+
+    Args:
+        model: The live model, on its device.
+        names: Parameters that edits change; those that belong to no projection stay as they are.
+    """
+    for owner in dict.fromkeys(name.rpartition(".")[0] for name in names):
+        module = model.get_submodule(owner)
+        if not isinstance(module, (nn.Linear, Conv1D)) or module.weight.dtype == torch.float32:
+            continue
+        outside = module.weight.dtype
+        for parameter in module.parameters(recurse=False):
+            parameter.data = parameter.data.float()
+        compute_in_float32(module, outside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from ..editors import available_editors, get_editor, resolve_hparams
 from ..editors._architecture import Architecture
 from ..editors._moments import second_moments
@@ -79,7 +77,6 @@ def precompute(
     summaries = []
     for layer, moment in moments.items():
         moment.cholesky(loaded.model.device)
-        values = torch.linalg.eigvalsh(moment.matrix.double())
-        condition = float(values[-1] / values[0])
+        condition = moment.condition_number or float("inf")
         summaries.append(MomentSummary(layer, moment.tokens, condition, moment.source))
     return summaries

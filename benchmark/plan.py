@@ -10,7 +10,7 @@ from ..editors import Editor, get_editor, load_editor_file
 from ..tasks import EditCase, InputError
 from ..tasks.edits import EditStream, load_stream
 from ..tasks.sources import Source, recording
-from .config import RunConfig
+from .config import Mode, RunConfig
 from .lmeval import TaskSet
 from .model import locate_model
 from .suite import Suite, load_suite
@@ -39,6 +39,8 @@ class Plan:
     stream: EditStream
     cases: tuple[EditCase, ...]
     """The edits to make, in order."""
+    batch_size: int
+    """Facts given to the editor at a time."""
     tasks: TaskSet
     checkpoint: dict[str, int]
     """Edits between measurements of each task: the suite's, and those asked for beside it."""
@@ -49,6 +51,13 @@ class Plan:
     def output(self) -> Path:
         """The run directory."""
         return self.config.output_dir(self.suite.name, self.started)
+
+    @property
+    def mode(self) -> Mode:
+        """How facts reach the editor, in the words of Gu et al. 2024 (RECT)."""
+        if self.batch_size == 1:
+            return "instance-sequential"
+        return "batch-single" if self.batch_size == len(self.cases) else "batch-sequential"
 
     @property
     def score(self) -> list[str]:
@@ -87,8 +96,6 @@ def make_plan(config: RunConfig) -> Plan:
     if config.editor_path is not None:
         load_editor_file(config.editor_path)
     editor_class = get_editor(config.editor)
-    if config.batch_size > 1 and not editor_class.batched:
-        raise InputError(f"editor {config.editor!r} takes one fact at a time: --batch-size 1")
     locate_model(config.model, cache_dir=config.cache_dir)
     named = config.data_source or (None if config.data_dir else suite.data_source)
     source = Source.choose(named, config.data_dir)
@@ -101,6 +108,9 @@ def make_plan(config: RunConfig) -> Plan:
                 f"--num-edits {num_edits}: the stream {stream.name!r} of this data has "
                 f"{len(stream.cases)} edits"
             )
+        batch_size = _batch_size(config, num_edits)
+        if batch_size > 1 and not editor_class.batched:
+            raise InputError(f"editor {config.editor!r} takes one fact at a time: --batch-size 1")
         limit = config.downstream_limit
         tasks = TaskSet(
             sorted({*suite.each_edit, *checkpoint, *suite.start_end}),
@@ -122,11 +132,35 @@ def make_plan(config: RunConfig) -> Plan:
         digests,
         stream,
         stream.cases[:num_edits],
+        batch_size,
         tasks,
         checkpoint,
         single,
         datetime.now(),
     )
+
+
+def _batch_size(config: RunConfig, num_edits: int) -> int:
+    """Return how many facts a call brings.
+
+    Raises:
+        InputError: the mode and the batch size that were asked for contradict each other.
+    """
+    size = min(config.batch_size, num_edits)
+    if config.mode == "batch-single" and size == 1:
+        return num_edits
+    fits = {
+        None: True,
+        "instance-sequential": size == 1,
+        "batch-sequential": 1 < size < num_edits,
+        "batch-single": size == num_edits,
+    }
+    if not fits[config.mode]:
+        raise InputError(
+            f"--mode {config.mode} does not go with --batch-size {config.batch_size} "
+            f"and {num_edits} edits"
+        )
+    return size
 
 
 def _metadata(

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from ..editors import Editor
 from ..editors._keys import right_pad
 from .sharing import Group
 
@@ -52,13 +53,18 @@ class Prefix:
     Args:
         model: The live model. A prefix is worthless once its weights change.
         ids: The tokens.
+        hooks: An editor of kind `hooks`, told of each pass.
     """
 
-    def __init__(self, model: PreTrainedModel, ids: Sequence[int]) -> None:
-        self._model = model
+    def __init__(
+        self, model: PreTrainedModel, ids: Sequence[int], hooks: Editor | None = None
+    ) -> None:
+        self._model, self._hooks = model, hooks
         self.length = len(ids)
         self._cache = DynamicCache(config=model.config)
         if ids:
+            if hooks is not None:
+                hooks.next_rows(torch.tensor([-1], device=model.device))
             model.base_model(
                 input_ids=torch.tensor([list(ids)], device=model.device),
                 past_key_values=self._cache,
@@ -66,16 +72,25 @@ class Prefix:
             )
 
     @classmethod
-    def of(cls, model: PreTrainedModel, rows: Sequence[Sequence[int]], group: Group) -> Prefix:
+    def of(
+        cls,
+        model: PreTrainedModel,
+        rows: Sequence[Sequence[int]],
+        group: Group,
+        hooks: Editor | None = None,
+    ) -> Prefix:
         """Run the prefix that a group's rows share."""
-        return cls(model, rows[group.rows[0]][: group.prefix])
+        return cls(model, rows[group.rows[0]][: group.prefix], hooks)
 
-    def open(self, rows: Sequence[Sequence[int]], *, keep: bool) -> Running:
+    def open(
+        self, rows: Sequence[Sequence[int]], *, keep: bool, ends: Sequence[int] = ()
+    ) -> Running:
         """Run what rows have behind the prefix.
 
         Args:
             rows: Whole rows, prefix included.
             keep: Whether more tokens will follow (generation).
+            ends: Index of each row's last prompt token, behind the prefix; read by hooks alone.
         """
         cache = None
         if self.length:
@@ -89,7 +104,11 @@ class Prefix:
                 layer.values = layer.values.expand(len(rows), -1, -1, -1)
         elif keep:
             cache = DynamicCache(config=self._model.config)
-        return Running(self._model, cache, self.length, [row[self.length :] for row in rows])
+        if self._hooks is not None:
+            columns = [end - self.length for end in ends]
+            self._hooks.next_rows(torch.tensor(columns, device=self._model.device))
+        suffixes = [row[self.length :] for row in rows]
+        return Running(self._model, cache, self.length, suffixes, self._hooks)
 
 
 class Running:
@@ -101,8 +120,9 @@ class Running:
         cache: DynamicCache | None,
         prefix: int,
         suffixes: Sequence[Sequence[int]],
+        hooks: Editor | None = None,
     ) -> None:
-        self._model, self._cache = model, cache
+        self._model, self._cache, self._hooks = model, cache, hooks
         ids, mask = right_pad(suffixes, model.device)
         self.tokens = int(mask.sum())
         """Tokens run so far, padding and prefix aside."""
@@ -129,6 +149,8 @@ class Running:
     def append(self, tokens: Tensor) -> Tensor:
         """Append a token to each row, (rows,); return its final hidden state, (rows, d_model)."""
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], 1)
+        if self._hooks is not None:
+            self._hooks.next_rows(None)
         hidden = self._run(tokens[:, None], self._lengths[:, None])[:, -1]
         self._lengths = self._lengths + 1
         self.tokens += len(tokens)

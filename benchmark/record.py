@@ -7,8 +7,6 @@ import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..editors import Editor
-from ..editors._hparams import Resolved
 from ..leaderboards.results import (
     DataInfo,
     EditorInfo,
@@ -20,6 +18,7 @@ from ..tasks.sources import file_sha256
 from . import provenance
 from .model import LoadedModel
 from .plan import Plan
+from .ready import Ready
 
 
 class Record(NamedTuple):
@@ -48,18 +47,15 @@ class Record(NamedTuple):
         }
 
 
-def describe(
-    plan: Plan, loaded: LoadedModel, editor: Editor, resolved: Resolved, prepared: dict[str, Any]
-) -> Record:
-    """Describe a run that is ready to begin.
+def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:
+    """Describe a run that is about to begin.
 
     Args:
         plan: What it will do.
         loaded: The model, unedited.
-        editor: The editor, prepared.
-        resolved: Its hyper-parameters.
-        prepared: What its preparation left on record.
+        ready: The editor, prepared.
     """
+    editor, resolved = ready.editor, ready.resolved
     config, suite, stream = plan.config, plan.suite, plan.stream
     code = inspect.getsourcefile(type(editor))
     ids = ",".join(str(case.case_id) for case in plan.cases)
@@ -72,7 +68,7 @@ def describe(
             hparams=resolved.hparams.model_dump(mode="json"),
             hparams_source=resolved.source,
             code_sha256=file_sha256(Path(code)) if code else "",
-            prepared=prepared,
+            prepared=ready.record,
         ),
         model=ModelInfo(
             name=loaded.name,
@@ -91,9 +87,9 @@ def describe(
             case_ids_sha256=hashlib.sha256(ids.encode()).hexdigest(),
         ),
         protocol=ProtocolInfo(
-            mode="instance-sequential" if config.batch_size == 1 else "batch-sequential",
+            mode=plan.mode,
             num_edits=len(plan.cases),
-            batch_size=config.batch_size,
+            batch_size=plan.batch_size,
             each_edit=[name for name in suite.each_edit if name not in plan.tasks.empty],
             checkpoint={
                 name: every

@@ -7,10 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
-from ..editors import Editor, EditReport, resolve_hparams
-from ..editors._architecture import Architecture
+from ..editors import Editor, EditReport
 from ..leaderboards import Result
 from ..leaderboards import summary as summaries
 from ..leaderboards.plot import plot_run
@@ -25,6 +22,7 @@ from .lmeval import TaskResult
 from .model import LoadedModel, OriginalWeights, load_model
 from .observer import Line, Observer, Silent
 from .plan import Plan, make_plan
+from .ready import make_ready
 from .record import Record, describe
 from .single_edit import SingleEditor
 
@@ -71,28 +69,9 @@ def _prepare(plan: Plan, journal: Journal, observer: Observer) -> tuple[_Loop, R
     loaded = load_model(
         config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
     )
-    resolved = resolve_hparams(
-        config.editor,
-        plan.editor_class,
-        model_name=config.model,
-        shape=Architecture.of(loaded.model).shape(loaded.model),
-        overrides=config.hparams,
-    )
-    observer.note(f"{config.editor} hyper-parameters: {resolved.source}")
-    torch.manual_seed(config.seed)
-    editor = plan.editor_class(
-        loaded.model,
-        loaded.tokenizer,
-        resolved.hparams,
-        seed=config.seed,
-        cache_dir=config.cache_dir,
-        progress=observer.working,
-    )
-    preparing = Clock(loaded.model.device)
-    with preparing:
-        prepared = editor.prepare()
-    loop = _Loop(plan, loaded, editor, journal, observer, preparing)
-    return loop, describe(plan, loaded, editor, resolved, prepared)
+    ready = make_ready(config, plan.editor_class, loaded, observer)
+    loop = _Loop(plan, loaded, ready.editor, journal, observer, ready.clock)
+    return loop, describe(plan, loaded, ready)
 
 
 class _Loop:
@@ -109,7 +88,7 @@ class _Loop:
     ) -> None:
         self.plan, self.suite, self.cases, self.tasks = plan, plan.suite, plan.cases, plan.tasks
         self.loaded, self.editor, self.journal, self.observer = loaded, editor, journal, observer
-        self.lm = SequentialEditLM(loaded, seed=plan.config.seed)
+        self.lm = SequentialEditLM(loaded, seed=plan.config.seed, editor=editor)
         self.originals = OriginalWeights(loaded.model, editor.edited_parameters())
         self.single = plan.single and SingleEditor(plan.single, editor, self.originals, self.lm)
         self.edits: list[Line] = []
@@ -121,7 +100,7 @@ class _Loop:
     def run(self) -> None:
         """Apply all edits in order, a batch at a time, evaluating on the way."""
         self._checkpoint(self.plan.due(0, 0))
-        size = self.plan.config.batch_size
+        size = self.plan.batch_size
         for start in range(0, len(self.cases), size):
             self._edit(self.cases[start : start + size])
             if names := self.plan.due(len(self.edits), start):
@@ -145,6 +124,7 @@ class _Loop:
             line = self._edit_line(index, case, report, found[case.case_id], distance, len(batch))
             self.edits.append(self.journal.append_edit(line))
             self.observer.edited(self.edits[-1])
+        self.lm.interventions.clear()
 
     def _edit_line(
         self,
@@ -168,11 +148,17 @@ class _Loop:
             "editor": report.per_request[index] if report.per_request else {},
             "update_norm": report.update_norms,
             "distance": distance,
+            **self._interventions(case.case_id),
             "seconds": {
                 "edit": self.editing.last / batch,
                 "evaluate": self.evaluating.last / batch,
             },
         }
+
+    def _interventions(self, case_id: int | None = None) -> Line:
+        """Return what an editor beside the weights did to this evaluation's requests, by task."""
+        counts = self.lm.interventions.by_task(case_id)
+        return {"interventions": counts} if counts else {}
 
     def _ask(self, names: Sequence[str], cases: Sequence[EditCase]) -> dict[int, Line]:
         """Evaluate tasks whose documents belong to edits; return what they gave by case."""
@@ -209,6 +195,8 @@ class _Loop:
             if self.tasks.keeps_texts(name) and not result.by_case
         }
         line["distance"] = {name: asdict(value) for name, value in distances.items()}
+        line.update(self._interventions())
+        self.lm.interventions.clear()
         line["seconds"] = {"evaluate": self.evaluating.last}
         self.checkpoints.append(self.journal.append_checkpoint(line))
         retained = summaries.retention_curves(self.edits, self.checkpoints)

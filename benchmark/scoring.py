@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ..editors import Editor
 from ..editors._values import output_logits
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Pair
@@ -51,18 +52,26 @@ class Scorer:
         model: The model; its weights may change between calls.
         max_length: Longest input; longer ones lose tokens on the left.
         batch_tokens: Tokens run at a time, padding included.
+        hooks: An editor of kind `hooks`, told in each pass where prompts end.
     """
 
     def __init__(
-        self, model: PreTrainedModel, *, max_length: int, batch_tokens: int = 4096
+        self,
+        model: PreTrainedModel,
+        *,
+        max_length: int,
+        batch_tokens: int = 4096,
+        hooks: Editor | None = None,
     ) -> None:
-        self._model = model
+        self._model, self._hooks = model, hooks
         self._max_length = max_length
         self._batch_tokens = batch_tokens
         self.tokens_scored = 0
         """Tokens run through the model so far, padding aside."""
         self.unshared: str | None = None
         """Why prefixes were not shared the last time they could have been."""
+        self.hits: list[bool] = []
+        """Which pairs of the last call hooks acted on; empty without hooks."""
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
@@ -72,19 +81,26 @@ class Scorer:
         tokens greedy.
         """
         inputs = [self._input(pair) for pair in pairs]
-        hosts, host_of = shared_rows(inputs)
+        first = [len(ids) - len(pair.continuation) for ids, pair in zip(inputs, pairs, strict=True)]
+        hosts, host_of = self._rows(inputs, first)
         placed: dict[int, list[int]] = {}
         for index, host in enumerate(host_of):
             placed.setdefault(host, []).append(index)
-        first = [len(ids) - len(pair.continuation) for ids, pair in zip(inputs, pairs, strict=True)]
         limits = [min(first[index] for index in placed[host]) for host in range(len(hosts))]
         lengths = [len(host) for host in hosts]
         scores: dict[int, Score] = {}
+        hits: dict[int, bool] = {}
         for group in self._groups(hosts, limits):
-            prefix = Prefix.of(self._model, hosts, group)
+            prefix = Prefix.of(self._model, hosts, group, self._hooks)
             self.tokens_scored += prefix.length
             for batch in pack(lengths, group, budget=self._batch_tokens):
-                running = prefix.open([hosts[host] for host in batch], keep=False)
+                running = prefix.open(
+                    [hosts[host] for host in batch],
+                    keep=False,
+                    ends=[limits[host] for host in batch],
+                )
+                for host, hit in zip(batch, self._hits(len(batch)), strict=True):
+                    hits.update(dict.fromkeys(placed[host], hit))
                 self.tokens_scored += running.tokens
                 reads = [
                     (row, first[index] - prefix.length, index)
@@ -92,9 +108,24 @@ class Scorer:
                     for index in placed[host]
                 ]
                 self._read(running.hidden, reads, pairs, scores)
+        self.hits = [hits[index] for index in range(len(pairs))] if self._hooks else []
         return [scores[index] for index in range(len(pairs))]
 
+    def _rows(
+        self, inputs: Sequence[list[int]], ends: Sequence[int]
+    ) -> tuple[list[list[int]], list[int]]:
+        if self._hooks is None:
+            return shared_rows(inputs)
+        # Hooks read where the prompt ends: the same tokens with another end are another row.
+        marked, host_of = shared_rows([[end, *ids] for end, ids in zip(ends, inputs, strict=True)])
+        return [row[1:] for row in marked], host_of
+
+    def _hits(self, rows: int) -> list[bool]:
+        return (self._hooks.hit_rows() if self._hooks else []) or [False] * rows
+
     def _groups(self, rows: Sequence[list[int]], limits: Sequence[int]) -> list[Group]:
+        if self._hooks is not None and not self._hooks.shares_prefixes:
+            return [Group(0, list(range(len(rows))))]
         groups = group_rows(rows, limits, worth=WORTH)
         if any(group.prefix for group in groups):
             self.unshared = refusal(self._model, max(len(row) for row in rows))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..editors import Editor, EditReport, EditRequest, resolve_hparams
 from ..editors._architecture import Architecture
-from ..tasks.tokenization import encode
+from ..tasks.tokenization import encode, encode_pair
 from .tiny_models import build_model, build_tokenizer
 
 _STYLES = {"gpt2": "gpt2", "gptj": "gpt2", "llama": "sentencepiece"}
@@ -113,9 +113,18 @@ class Attempt:
 
     @torch.no_grad()
     def _logits(self, fact: EditRequest) -> Tensor:
-        ids = encode(self.trial.tokenizer, fact.text + fact.target_new)
+        """Return the logits at the tokens of a fact's own text, asked as the LM wrapper asks."""
+        tokenizer = self.trial.tokenizer
+        pair = encode_pair(tokenizer, fact.text, fact.target_new)
+        ids = own = encode(tokenizer, fact.text + fact.target_new)
         self.model.eval()
-        return self.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+        if self._editor is not None and self._editor.kind == "hooks":
+            self._editor.next_rows(torch.tensor([len(pair.context) - 1]))
+        if self._editor is not None and self._editor.kind == "context":
+            (texts,) = self._editor.context_for([fact.text], [fact.case_id])
+            ids = encode(tokenizer, "".join(texts) + fact.text + fact.target_new)
+        logits = self.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+        return logits[-len(own) :]
 
 
 class Trial:

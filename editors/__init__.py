@@ -3,7 +3,13 @@
 from ..tasks import EditRequest
 from ._base import Editor, EditReport, Hparams, ModelShape
 from ._hparams import about_editor, resolve_hparams
-from ._registry import available_editors, get_editor, load_editor_file, register_editor
+from ._registry import (
+    available_editors,
+    available_wrappers,
+    get_editor,
+    load_editor_file,
+    register_editor,
+)
 
 __all__ = [
     "EditReport",
@@ -13,6 +19,7 @@ __all__ = [
     "ModelShape",
     "about_editor",
     "available_editors",
+    "available_wrappers",
     "get_editor",
     "load_editor_file",
     "register_editor",

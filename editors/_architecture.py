@@ -1,4 +1,4 @@
-"""Where a model keeps its layers and MLP down-projections, and which way their weights lie."""
+"""Where a model keeps its layers and MLP projections, and which way their weights lie."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Architecture:
     model_type: str
     layers_path: str
     mlp_out_path: str
+    mlp_in_path: str
     layer_returns_tuple: bool = False
 
     @classmethod
@@ -41,11 +42,16 @@ class Architecture:
         if model_type not in table:
             raise InputError(
                 f"model type {model_type!r} has no block in editors/architectures.yaml: "
-                f"add '{model_type}:' with 'layers' and 'mlp_out' (known: {', '.join(table)})"
+                f"add '{model_type}:' with 'layers', 'mlp_out' and 'mlp_in' "
+                f"(known: {', '.join(table)})"
             )
         block = table[model_type]
         return cls(
-            model_type, block["layers"], block["mlp_out"], block.get("layer_returns_tuple", False)
+            model_type,
+            block["layers"],
+            block["mlp_out"],
+            block["mlp_in"],
+            block.get("layer_returns_tuple", False),
         )
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:
@@ -68,6 +74,10 @@ class Architecture:
     def mlp_out_name(self, layer: int) -> str:
         """Return the down-projection's module name, e.g. `transformer.h.5.mlp.fc_out`."""
         return f"{self.layers_path}.{layer}.{self.mlp_out_path}"
+
+    def mlp_in_name(self, layer: int) -> str:
+        """Return the module name of the projection before it, e.g. `transformer.h.5.mlp.fc_in`."""
+        return f"{self.layers_path}.{layer}.{self.mlp_in_path}"
 
     def shape(self, model: PreTrainedModel) -> ModelShape:
         """Return depth and widths, read from the modules themselves."""

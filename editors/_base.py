@@ -87,6 +87,9 @@ class Editor(ABC):
     """Whether `edit` takes more than one request."""
     needs: ClassVar[frozenset[Need]] = frozenset()
     """What must be there before the first edit."""
+    shares_prefixes: bool = True
+    """Kind `hooks`: whether all before a prompt's last token stays as it is, so that rows which
+    begin alike may run it once."""
     out_of_scope: ClassVar[dict[str, str]] = {}
     """Checks of `seqedit-bench check-editor` that do not apply, each with the reason."""
     Hparams: ClassVar[type[Hparams]] = Hparams
@@ -128,20 +131,26 @@ class Editor(ABC):
         """Hear which rows the model runs next; for editors of kind `hooks`.
 
         The LM wrapper says so before each forward pass, so that no editor must guess from pads,
-        labels or the last edit where a prompt ends.
+        labels or the last edit where a prompt ends. Passes that nobody announces are not part of
+        a measurement.
 
         Args:
             ends: (rows,), column of each row's last prompt token in the pass that comes; -1 where
-                it is not in that pass. None: the rows of the last pass go on by a token each.
+                it is not in that pass (a prefix that rows share). None: the rows of the last pass
+                go on by a token each; what was decided for a row holds for its whole generation.
         """
+
+    def hit_rows(self) -> list[bool]:
+        """Return which rows of the last announced pass hooks act on; empty if it cannot say."""
+        return []
 
     def context_for(
         self, prompts: Sequence[str], case_ids: Sequence[int | None]
     ) -> list[list[str]]:
         """Return texts to put before each prompt, for editors of kind `context`.
 
-        The LM wrapper joins them to the prompt, and drops from the front what does not fit the
-        model's context window.
+        The LM wrapper puts them before the prompt as they are (line breaks are theirs), and drops
+        from the front what does not fit the model's context window.
 
         Args:
             prompts: Everything before the continuation that is scored or generated.

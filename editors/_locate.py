@@ -30,6 +30,8 @@ class LocateHparams(Hparams):
     mom2_n_tokens: int | None = Field(None, ge=1)
     """Tokens they are estimated from; null takes 10 * d_ff."""
     mom2_dtype: Literal["float32", "float64"] = "float32"
+    mom2_ridge: float = Field(0.0, ge=0)
+    """Added to the diagonal of C, in units of its mean; 0 as published."""
 
     @property
     def value_settings(self) -> ValueSettings:
@@ -46,7 +48,7 @@ def moments_for(
     editor: Editor, hparams: LocateHparams, architecture: Architecture
 ) -> dict[int, SecondMoment]:
     """Return the second moment of each layer that an editor changes, from its cache if it can."""
-    return second_moments(
+    moments = second_moments(
         editor.model,
         editor.tokenizer,
         architecture,
@@ -57,6 +59,7 @@ def moments_for(
         cache_dir=editor.cache_dir,
         progress=editor.progress,
     )
+    return {layer: moment.with_ridge(hparams.mom2_ridge) for layer, moment in moments.items()}
 
 
 def rome_layer(shape: ModelShape) -> int:

@@ -15,7 +15,7 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -59,6 +59,29 @@ class SecondMoment:
     """The text, as one word; `auto` is resolved."""
     text_sha256: str
     """Digest of that text, or of the `.npz` file."""
+    eigenvalues: tuple[float, float]
+    """The smallest and the largest."""
+    ridge: float = 0.0
+    """What was added to the diagonal, in units of its mean."""
+
+    @property
+    def condition_number(self) -> float | None:
+        """Return the largest eigenvalue over the smallest; None where C is singular."""
+        smallest, largest = self.eigenvalues
+        return largest / smallest if smallest > 0 else None
+
+    def with_ridge(self, ridge: float) -> SecondMoment:
+        """Return C + ridge * mean(diag C) * I: regular, however few tokens it comes from."""
+        if not ridge:
+            return self
+        added = ridge * self.matrix.double().diagonal().mean().item()
+        return replace(self.plus_identity(added), ridge=ridge)
+
+    def plus_identity(self, weight: float) -> SecondMoment:
+        """Return C + weight * I."""
+        matrix = self.matrix.double() + weight * torch.eye(len(self.matrix)).double()
+        smallest, largest = self.eigenvalues
+        return replace(self, matrix=matrix, eigenvalues=(smallest + weight, largest + weight))
 
     def provenance(self) -> dict[str, object]:
         """Return what a run records of the estimate."""
@@ -67,6 +90,8 @@ class SecondMoment:
             "tokens": self.tokens,
             "source": self.source,
             "text_sha256": self.text_sha256,
+            "condition_number": self.condition_number,
+            "ridge": self.ridge,
         }
 
     def cholesky(self, device: torch.device, *, scale: float = 1.0) -> Tensor:
@@ -80,7 +105,8 @@ class SecondMoment:
             d_ff = len(self.matrix)
             raise InputError(
                 f"second moment of layer {self.layer}: {self.tokens} tokens leave it singular in "
-                f"{d_ff} dimensions; estimate it from {10 * d_ff} (--hparams mom2_n_tokens=...)"
+                f"{d_ff} dimensions; estimate it from {10 * d_ff} (--hparams mom2_n_tokens="
+                f"{10 * d_ff}) or add a ridge (--hparams mom2_ridge=0.001)"
             )
         return factor
 
@@ -116,7 +142,9 @@ def second_moments(
     d_ff = oriented(architecture.mlp_out(model, layers[0])).shape[1]
     if source.startswith("npz:"):
         folder = Path(source.removeprefix("npz:"))
-        return {layer: _read_npz(folder, architecture, layer, d_ff) for layer in layers}
+        return {
+            layer: _read_npz(folder, architecture, layer, d_ff, model.device) for layer in layers
+        }
     wanted = num_tokens or 10 * d_ff
     # ROME's code truncates documents to the context window; half a thousand tokens are plenty.
     longest = min(MAX_DOCUMENT_TOKENS, model.config.max_position_embeddings)
@@ -142,10 +170,25 @@ def second_moments(
         for layer, total in sums.items():
             _save(paths[layer], {"moment": total / wanted}, {**key, "layer": layer})
         partial.unlink(missing_ok=True)
-    return {
-        layer: SecondMoment(_load(path)[0]["moment"], layer, wanted, source, text_sha256)
-        for layer, path in paths.items()
-    }
+    found = {}
+    for layer, path in paths.items():
+        tensors, metadata = _load(path)
+        if "eigenvalues" not in tensors:  # O(d_ff^3): once for each estimate
+            tensors["eigenvalues"] = torch.tensor(
+                _extremes(tensors["moment"], model.device), dtype=torch.float64
+            )
+            _save(path, tensors, dict(metadata))
+        smallest, largest = tensors["eigenvalues"].tolist()
+        found[layer] = SecondMoment(
+            tensors["moment"], layer, wanted, source, text_sha256, (smallest, largest)
+        )
+    return found
+
+
+def _extremes(matrix: Tensor, device: torch.device) -> tuple[float, float]:
+    """Return the smallest and the largest eigenvalue."""
+    values = torch.linalg.eigvalsh(matrix.to(device, torch.float64))
+    return float(values[0]), float(values[-1])
 
 
 def _digest(key: dict[str, object]) -> str:
@@ -276,7 +319,9 @@ def _accumulate(
     return {int(name): tensor for name, tensor in sums.items()}
 
 
-def _read_npz(folder: Path, architecture: Architecture, layer: int, d_ff: int) -> SecondMoment:
+def _read_npz(
+    folder: Path, architecture: Architecture, layer: int, d_ff: int, device: torch.device
+) -> SecondMoment:
     """Read a published estimate: the sum of k k^T under `mom2.mom2`, its `mom2.count`."""
     name = architecture.mlp_out_name(layer)
     path = next(iter(sorted(folder.glob(f"**/{name}_*mom2*.npz"))), None)
@@ -290,4 +335,5 @@ def _read_npz(folder: Path, architecture: Architecture, layer: int, d_ff: int) -
     if total.shape != (d_ff, d_ff):
         raise InputError(f"{path}: shape {total.shape}, the model's layer {layer} has {d_ff} keys")
     matrix = torch.from_numpy(total).double() / count
-    return SecondMoment(matrix, layer, count, f"npz:{folder.name}", file_sha256(path))
+    extremes = _extremes(matrix, device)
+    return SecondMoment(matrix, layer, count, f"npz:{folder.name}", file_sha256(path), extremes)

@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ..tasks import EditRequest
-from ._architecture import Architecture, add_update
-from ._base import Editor, EditReport, ModelShape
+from ._architecture import Architecture
+from ._base import EditReport, ModelShape
 from ._contexts import rome_templates
 from ._keys import keys_and_outputs, subject_rows
 from ._locate import LocateHparams, decode_strings, encode_strings, moments_for, rome_layer
 from ._solve import RankOne
-from ._values import optimise_values
+from ._steps import SolvesValues
 
 
 class RankOneHparams(LocateHparams):
@@ -36,12 +36,12 @@ class RankOneHparams(LocateHparams):
         return {"layers": [rome_layer(shape)]}
 
 
-class RankOneEditor(Editor):
+class RankOneEditor(SolvesValues[RankOneHparams]):
     """One fact a call, as a rank-one change of one MLP; its editors differ in `_change`."""
 
     needs = frozenset({"covariance", "subject"})
+    site = "mlp"
     Hparams = RankOneHparams
-    hparams: RankOneHparams
 
     @abstractmethod
     def _change(self, wanted: Tensor, keys: Tensor, outputs: Tensor) -> RankOne:
@@ -80,21 +80,13 @@ class RankOneEditor(Editor):
 
     def edit(self, requests: Sequence[EditRequest]) -> EditReport:
         (request,) = requests
-        (value,) = optimise_values(
-            self.model,
-            self.tokenizer,
-            self._architecture,
-            requests,
-            self._templates,
-            layer=self._layer,
-            site="mlp",
-            settings=self.hparams.value_settings,
-        )
+        solved = self.solve_values(requests, self._templates)
+        (value,) = self.value_transform(requests, solved)
         rows = subject_rows(self.tokenizer, request, self._templates)
         keys, outputs = keys_and_outputs(self.model, self._architecture, self._layer, rows)
         wanted = value.base + value.delta
         change = self._change(wanted.double(), keys.double(), outputs.double())
-        norm = add_update(self._module, change.update)
+        norm = self.write(self._module, change.update)
         report = {**value.report, "division_factor": change.division_factor}
         return EditReport((report,), {self.edited_parameters()[0]: norm})
 

@@ -1,4 +1,8 @@
-"""Names of editors, without importing them: lm-evaluation-harness's registry plus entry points."""
+"""Names of editors, without importing them: lm-evaluation-harness's registry plus entry points.
+
+`rect+memit` names an editor made on the spot: the wrapper `rect` around the editor `memit`. It is
+looked up part by part and is in no list.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,12 @@ from lm_eval.api.registry import Registry
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import file_sha256
 from ._base import Editor
+from ._wrapper import compose
 
 ENTRY_POINT_GROUP = "seqedit_bench.editors"
+
+WRAPPERS = {"rect": "rect:RECT", "prune": "prune:PRUNE", "nas": "nas:NAS"}
+"""Modules beside this one, and classes in them, of what can stand before a `+`."""
 
 _registry: Any = Registry("editor", base_cls=Editor)
 """Maps names to editor classes; the harness's annotation speaks of instances."""
@@ -35,6 +43,8 @@ def register_editor(name: str) -> Callable[[_E], _E]:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"editor name {name!r}: use lower-case letters, digits and '_'")
+    if name in WRAPPERS:
+        raise ValueError(f"editor name {name!r} is taken by a wrapper")
 
     def register(cls: _E) -> _E:
         taken = _installed().get(name)
@@ -52,15 +62,44 @@ def _installed() -> dict[str, str]:
 
 def available_editors() -> list[str]:
     """Return the names of all editors: ours, other packages', and those loaded from files."""
-    return sorted({*_installed(), *_registry.keys()})
+    return sorted({*_installed(), *_registry.keys()} - set(WRAPPERS))
+
+
+def available_wrappers() -> list[str]:
+    """Return the names of what can stand before a `+`."""
+    return list(WRAPPERS)
 
 
 def get_editor(name: str) -> type[Editor]:
-    """Return the class of an editor, importing only that one.
+    """Return the class of an editor, importing only that one and the wrappers around it.
 
     Raises:
-        InputError: no editor has this name; says which come near.
+        InputError: no editor has this name, and says which come near; or a wrapper does not fit.
     """
+    *wrappers, base = name.split("+")
+    cls = _plain_editor(base)
+    for wrapper in wrappers:
+        if wrapper in available_editors():
+            raise InputError(f"editor {name!r}: {wrapper} is no wrapper; the editor goes last")
+        if wrapper not in WRAPPERS:
+            raise unknown_name("wrapper", wrapper, WRAPPERS)
+        if wrappers.count(wrapper) > 1:
+            raise InputError(f"editor {name!r}: {wrapper} is there twice")
+    inside = base
+    for wrapper in reversed(wrappers):
+        module, _, attribute = WRAPPERS[wrapper].partition(":")
+        outer = getattr(importlib.import_module(f".{module}", __package__), attribute)
+        try:
+            cls = compose(outer, cls)
+        except InputError as error:
+            raise InputError(f"{wrapper} does not go around {inside}: {error}") from None
+        inside = f"{wrapper}+{inside}"
+    return cls
+
+
+def _plain_editor(name: str) -> type[Editor]:
+    if name in WRAPPERS:
+        raise InputError(f"{name} is a wrapper: name the editor it goes around, as in {name}+memit")
     installed = _installed()
     if name not in _registry and name not in installed:
         raise unknown_name("editor", name, available_editors())

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from ..tasks import EditRequest
-from ._architecture import Architecture, add_update
-from ._base import Editor, EditReport, ModelShape
+from ._architecture import Architecture
+from ._base import EditReport, ModelShape
 from ._contexts import memit_templates
 from ._keys import SubjectRow, keys_and_layer_output, mean_key_by_kind, subject_rows
 from ._locate import LocateHparams, decode_strings, encode_strings, memit_layers, moments_for
 from ._moments import SecondMoment
 from ._solve import PastKeys
-from ._values import optimise_values
+from ._steps import SolvesValues
 
 
 class SpreadHparams(LocateHparams):
@@ -49,12 +49,12 @@ class LeastSquaresHparams(SpreadHparams):
 _H = TypeVar("_H", bound=SpreadHparams)
 
 
-class SpreadEditor(Editor, Generic[_H]):
+class SpreadEditor(SolvesValues[_H]):
     """Any number of facts a call, spread over several MLPs; its editors differ in `_update`."""
 
     batched = True
     needs = frozenset({"covariance", "subject"})
-    hparams: _H
+    site = "layer"
     _past: dict[int, PastKeys]
     """Keys of earlier edits by layer; left empty by editors that forget them."""
 
@@ -94,16 +94,7 @@ class SpreadEditor(Editor, Generic[_H]):
 
     def edit(self, requests: Sequence[EditRequest]) -> EditReport:
         layers = self.hparams.layers
-        values = optimise_values(
-            self.model,
-            self.tokenizer,
-            self._architecture,
-            requests,
-            self._templates,
-            layer=layers[-1],
-            site="layer",
-            settings=self.hparams.value_settings,
-        )
+        values = self.value_transform(requests, self.solve_values(requests, self._templates))
         wanted = torch.stack([value.base + value.delta for value in values]).double()
         rows = [subject_rows(self.tokenizer, request, self._templates) for request in requests]
         norms = {}
@@ -112,7 +103,7 @@ class SpreadEditor(Editor, Generic[_H]):
             residuals = (wanted - reached) / (len(layers) - index)
             update = self._update(layer, residuals.T, keys.T)
             name = self.edited_parameters()[index]
-            norms[name] = add_update(self._architecture.mlp_out(self.model, layer), update)
+            norms[name] = self.write(self._architecture.mlp_out(self.model, layer), update)
         return EditReport(tuple(value.report for value in values), norms)
 
     def _keys_and_reached(self, layer: int, rows: list[list[SubjectRow]]) -> tuple[Tensor, Tensor]:

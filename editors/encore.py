@@ -16,7 +16,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -58,8 +57,7 @@ class ENCORE(SpreadEditor[ENCOREHparams]):
     def _take(self, moments: dict[int, SecondMoment]) -> dict[str, Any]:
         device, weight = self.model.device, self.hparams.mom2_update_weight
         for layer, moment in moments.items():
-            ridge = self.hparams.norm_weight / weight * torch.eye(len(moment.matrix)).double()
-            penalised = replace(moment, matrix=moment.matrix + ridge)
+            penalised = moment.plus_identity(self.hparams.norm_weight / weight)
             cholesky = penalised.cholesky(device, scale=weight)
             self._past[layer] = PastKeys(cholesky_solver(cholesky), len(cholesky), device)
         return {}

@@ -75,8 +75,8 @@ class DataInfo(_Record):
 
 
 class ProtocolInfo(_Record):
-    mode: Literal["instance-sequential", "batch-sequential"]
-    """Whether one fact or several are edited at a time."""
+    mode: Literal["instance-sequential", "batch-sequential", "batch-single"]
+    """Whether one fact is edited at a time, several, or all at once."""
     num_edits: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     each_edit: list[str]

@@ -39,9 +39,12 @@ def measured(metric: str, value: float | None) -> str:
 
 def result_tables(result: Result) -> Group:
     """Show one run in a few small tables."""
-    summary = result.summary
+    summary, protocol = result.summary, result.protocol
+    batches = (
+        "" if protocol.batch_size == 1 else f" ({protocol.mode}, {protocol.batch_size} a call)"
+    )
     title = plain(
-        f"{result.editor.name} on {result.model.name}: {result.protocol.num_edits} edits, "
+        f"{result.editor.name} on {result.model.name}: {protocol.num_edits} edits{batches}, "
         f"suite {result.suite.name}@{result.suite.version}, {result.data.source} data"
     )
     tables = [_immediate(result), _final(result)]

@@ -128,6 +128,9 @@ def requests() -> list[EditRequest]:
 
 SMALL_HPARAMS: dict[str, dict[str, Any]] = {
     "none": {},
+    "ft": {"layers": [1], "num_steps": 6, "lr": 0.005},
+    "lora": {"r": 2, "alpha": 4.0, "num_steps": 6, "lr": 0.02},
+    "ultraedit": {"modules": {"mlp_out": [1, 2]}, "lr": 0.001, "warmup": 10},
     "ft_c": {"layers": [1], "norm_constraint": 0.01, "num_steps": 6, "lr": 0.005},
     "rome": {
         "layers": [1],
@@ -163,7 +166,8 @@ def make_editor(tokenizer: PreTrainedTokenizerFast, cache_dir: Path) -> Callable
 
     def make(name: str, model: PreTrainedModel, *, seed: int = 0, **hparams: Any) -> Editor:
         cls = get_editor(name)
-        values = cls.Hparams.model_validate({**SMALL_HPARAMS.get(name, {}), **hparams})
+        small = SMALL_HPARAMS.get(name.rpartition("+")[2], {})
+        values = cls.Hparams.model_validate({**small, **hparams})
         editor = cls(model, tokenizer, values, seed=seed, cache_dir=cache_dir)
         editor.prepare()
         return editor

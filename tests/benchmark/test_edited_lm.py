@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from seqedit_bench.benchmark.edited_lm import EditedLM
 from seqedit_bench.tasks import InputError
@@ -127,3 +130,22 @@ def test_the_harness_lists_our_tasks(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "not found" not in (done.stdout + done.stderr).lower()
+
+
+def test_the_harness_sees_the_weights_that_a_run_measures(tiny_folder: Path) -> None:
+    """PRUNE restrains what is measured: the raw weights are for the edits to come."""
+    name = "transformer.h.1.mlp.c_proj.weight"
+    hparams = "layers=[1];norm_constraint=0.5;lr=0.3;num_steps=3"
+
+    def change(editor: str) -> torch.Tensor:
+        lm = EditedLM(str(tiny_folder), editor=editor, num_edits=2, hparams=hparams, device="cpu")
+        gc.collect()
+        return lm.model.get_parameter(name).detach() - original
+
+    original = EditedLM(str(tiny_folder), device="cpu").model.get_parameter(name).detach().clone()
+    sigma = float(torch.linalg.matrix_norm(original, 2))
+    raw, seen = (
+        float(torch.linalg.matrix_norm(change(editor), 2)) for editor in ("ft_c", "prune+ft_c")
+    )
+    assert raw > 1.5 * sigma
+    assert seen == pytest.approx(math.log(raw / sigma) + sigma, rel=1e-3)

@@ -169,8 +169,40 @@ def test_too_few_tokens_are_singular_and_say_how_many_it_takes(
     moment = estimate(
         make_model("gpt2"), tokenizer, layers=[1], source=text, num_tokens=20, cache_dir=cache_dir
     )[1]
-    with pytest.raises(InputError, match=r"layer 1: 20 tokens .* 48 dimensions.* from 480"):
+    with pytest.raises(InputError, match=r"layer 1: 20 tokens .* 48 dimensions.* from 480.*ridge"):
         moment.cholesky(torch.device("cpu"))
+    moment.with_ridge(0.01).cholesky(torch.device("cpu"))
+
+
+def test_ridge_and_condition_number_are_recorded(
+    make_model: Callable[..., PreTrainedModel],
+    tokenizer: PreTrainedTokenizerFast,
+    text: str,
+    cache_dir: Path,
+) -> None:
+    def once() -> _moments.SecondMoment:
+        return estimate(
+            make_model("gpt2"),
+            tokenizer,
+            layers=[1],
+            source=text,
+            num_tokens=700,
+            cache_dir=cache_dir,
+        )[1]
+
+    plain = once()
+    values = torch.linalg.eigvalsh(plain.matrix.double())
+    assert plain.provenance()["condition_number"] == pytest.approx(float(values[-1] / values[0]))
+    assert plain.provenance()["ridge"] == 0
+    assert once().provenance() == plain.provenance()  # from the cache
+    ridged = plain.with_ridge(0.5)
+    added = 0.5 * float(plain.matrix.double().trace()) / 48
+    torch.testing.assert_close(
+        ridged.matrix, plain.matrix.double() + added * torch.eye(48).double()
+    )
+    shifted = float((values[-1] + added) / (values[0] + added))
+    assert ridged.provenance()["condition_number"] == pytest.approx(shifted)
+    assert ridged.provenance()["ridge"] == 0.5
 
 
 def test_reads_published_files(

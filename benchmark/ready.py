@@ -1,0 +1,59 @@
+"""An editor made ready for a run: hyper-parameters put together, prepared on the unedited model."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from ..editors import Editor, resolve_hparams
+from ..editors._architecture import Architecture
+from ..editors._hparams import Resolved
+from .clock import Clock
+from .config import RunConfig
+from .model import LoadedModel, keep_in_float32
+from .observer import Observer
+
+
+class Ready(NamedTuple):
+    """An editor that may begin, and what is known of it."""
+
+    editor: Editor
+    resolved: Resolved
+    """Its hyper-parameters."""
+    record: dict[str, Any]
+    """What its preparation left on record."""
+    clock: Clock
+    """How long that took."""
+
+
+def make_ready(
+    config: RunConfig, editor_class: type[Editor], loaded: LoadedModel, observer: Observer
+) -> Ready:
+    """Make an editor on a loaded model and prepare it.
+
+    Raises:
+        InputError: hyper-parameters that do not fit, or preparation that cannot be done.
+    """
+    resolved = resolve_hparams(
+        config.editor,
+        editor_class,
+        model_name=config.model,
+        shape=Architecture.of(loaded.model).shape(loaded.model),
+        overrides=config.hparams,
+    )
+    observer.note(f"{config.editor} hyper-parameters: {resolved.source}")
+    torch.manual_seed(config.seed)
+    editor = editor_class(
+        loaded.model,
+        loaded.tokenizer,
+        resolved.hparams,
+        seed=config.seed,
+        cache_dir=config.cache_dir,
+        progress=observer.working,
+    )
+    clock = Clock(loaded.model.device)
+    with clock:
+        record = editor.prepare()
+        keep_in_float32(loaded.model, editor.edited_parameters())
+    return Ready(editor, resolved, record, clock)

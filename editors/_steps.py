@@ -1,0 +1,61 @@
+"""The two steps that locate-then-edit editors share, open to wrappers: find values, write changes.
+
+A wrapper composed around such an editor replaces one of the steps in the instance it holds; alone,
+both do the plain thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from torch import Tensor, nn
+
+from ..tasks import EditRequest
+from ._architecture import Architecture, add_update
+from ._base import Editor
+from ._locate import LocateHparams
+from ._values import Value, optimise_values
+
+
+def _as_found(requests: Sequence[EditRequest], values: list[Value]) -> list[Value]:
+    return values
+
+
+_H = TypeVar("_H", bound=LocateHparams)
+
+
+class SolvesValues(Editor, Generic[_H]):
+    """An editor that first finds what the model should hold, then writes it into projections."""
+
+    site: ClassVar[Literal["mlp", "layer"]]
+    """Where the value stands: the MLP's output (ROME) or the layer's (MEMIT)."""
+    hparams: _H
+    _architecture: Architecture
+
+    value_transform: Callable[[Sequence[EditRequest], list[Value]], list[Value]] = staticmethod(
+        _as_found
+    )
+    """What becomes of the values of a call before they are written."""
+    write: Callable[[nn.Module, Tensor], float] = staticmethod(add_update)
+    """Adds a change (d_out, d_in) to a projection and returns the norm of what it added."""
+
+    @property
+    def value_layer(self) -> int:
+        """The layer at whose output values are found."""
+        return self.hparams.layers[-1]
+
+    def solve_values(
+        self, requests: Sequence[EditRequest], templates: Sequence[str]
+    ) -> list[Value]:
+        """Find the value of each request on the model as it is, in these context templates."""
+        return optimise_values(
+            self.model,
+            self.tokenizer,
+            self._architecture,
+            requests,
+            templates,
+            layer=self.value_layer,
+            site=self.site,
+            settings=self.hparams.value_settings,
+        )
