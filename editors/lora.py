@@ -116,7 +116,7 @@ class LoRA(Editor):
         What else has happened to them stays: exactly nothing in a run, NaN in a broken model.
         """
         for name, factors in self._factors.items():
-            original = self._original[name]
+            original = self._original[name].to(live[name])  # float32 since, where it was half
             folded = original + self._change(factors).to(original)
             oriented(self._modules[name]).copy_(original + (live[name] - folded))
 

@@ -103,7 +103,9 @@ def test_edited_matrices_hold_what_half_precision_drops(family: str, dtype: torc
     assert torch.equal(module(key), wanted.to(dtype)), "computed in float32, handed on as found"
 
 
-@pytest.mark.parametrize("name", ["ft_c", "rome", "memit", "alphaedit"])
+@pytest.mark.parametrize(
+    "name", ["ft_c", "rome", "memit", "alphaedit", "lora", "ultraedit", "mend"]
+)
 def test_edits_in_half_precision_come_near_those_in_full(name: str, cache_dir: Path) -> None:
     moved = []
     for dtype in (torch.float32, torch.bfloat16):

@@ -14,10 +14,11 @@ from seqedit_bench.benchmark.trial import MIDDLE, Trial, differing
 from seqedit_bench.editors import ModelShape, about_editor, available_editors, get_editor
 
 EDITORS = available_editors()
+COMPOSED = ["rect+memit", "prune+ft_c", "nas+memit"]
 
 
 @pytest.mark.parametrize("family", MAIN_FAMILIES)
-@pytest.mark.parametrize("name", EDITORS)
+@pytest.mark.parametrize("name", [*EDITORS, *COMPOSED])
 def test_contract(name: str, family: str, cache_dir: Path) -> None:
     trial = Trial(name, get_editor(name), family, cache_dir=cache_dir)
     outcomes = [check_outcome(check, trial) for check in CHECKS.values()]
