@@ -283,7 +283,7 @@ def train_command(
     ] = "counterfact",
     data_dir: DataDir = None,
     data_source: DataSource = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps in all; repeat to go on.")] = 1000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps in all; repeat to go on.")] = 400,
     training: Annotated[
         list[str] | None, typer.Option(help="key=value of the training, may be repeated.")
     ] = None,
