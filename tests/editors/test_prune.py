@@ -10,27 +10,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from changes import same, vectors, weights
 from seqedit_bench.editors import Editor, EditRequest
 from seqedit_bench.editors.prune import BASES, largest_singular_value, restrain, restraint
 
 MakeEditor = Callable[..., Editor]
 MakeModel = Callable[..., PreTrainedModel]
-
-
-def vectors(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
-
-
-def weights(editor: Editor) -> dict[str, Tensor]:
-    """Copies of everything the editor may change."""
-    return {
-        name: editor.model.get_parameter(name).detach().clone()
-        for name in editor.edited_parameters()
-    }
-
-
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
 def restrained_by_svd(update: Tensor, sigma: float, function: str) -> Tensor:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
+from changes import same, weights
 from seqedit_bench.benchmark.config import RunConfig
 from seqedit_bench.benchmark.listing import editors as listed_editors
 from seqedit_bench.benchmark.runner import run
@@ -34,18 +33,6 @@ from seqedit_bench.tasks import InputError
 SHAPE = ModelShape(12, 64, 256)
 MakeEditor = Callable[..., Editor]
 MakeModel = Callable[..., PreTrainedModel]
-
-
-def weights(editor: Editor) -> dict[str, Tensor]:
-    """Copies of everything the editor may change."""
-    return {
-        name: editor.model.get_parameter(name).detach().clone()
-        for name in editor.edited_parameters()
-    }
-
-
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
 def test_a_name_gives_one_class() -> None:
