@@ -6,18 +6,24 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..editors import Editor
+from ..editors._memory import Budget
 from ..editors._values import output_logits
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Tokenizer
-from .prefix import WORTH, Prefix, Running, refusal
-from .sharing import Group, group_rows, pack
+from .packs import Packs
+from .prefix import Prefix, unshared
+from .rows import Rows
+from .sharing import Group
 
+ROWS = 32
+"""Texts that grow side by side: each sees the keys of all, masked, and has its own logits."""
 TAIL = 8
 """Tokens of the prompt that a continuation is decoded with."""
 _Row = tuple[tuple[int, ...], int]
@@ -51,7 +57,7 @@ class Generator:
         model: The model; its weights may change between calls.
         tokenizer: Its tokenizer.
         max_length: Longest input and continuation together; prompts lose tokens on the left.
-        batch_tokens: Tokens run at a time, padding included.
+        batch_tokens: Prompt tokens run at a time; None takes what suits the model and its device.
         seed: Seed of sampling.
         hooks: An editor of kind `hooks`, told in each pass where prompts end.
     """
@@ -62,12 +68,14 @@ class Generator:
         tokenizer: Tokenizer,
         *,
         max_length: int,
-        batch_tokens: int = 4096,
+        batch_tokens: int | None = None,
         seed: int = 0,
         hooks: Editor | None = None,
     ) -> None:
         self._model, self._tokenizer, self._hooks = model, tokenizer, hooks
-        self._max_length, self._batch_tokens = max_length, batch_tokens
+        self._max_length = max_length
+        self._packs = Packs(model, hooks)
+        self.budget = Budget(batch_tokens or self._packs.tokens, "prompt")
         self._seed = seed
         self._ends = _end_tokens(model, tokenizer)
         self.tokens_run = 0
@@ -87,7 +95,7 @@ class Generator:
             The new text alone, cut before the first stop string.
 
         Raises:
-            InputError: the continuation leaves no room for a prompt.
+            InputError: the continuation leaves no room for a prompt, or memory holds not even one.
         """
         room = self._max_length - decoding.max_new_tokens
         if room < 1:
@@ -101,41 +109,47 @@ class Generator:
         ids = [row for row, _ in distinct]
         texts: dict[_Row, str] = {}
         hits: dict[_Row, bool] = {}
+
+        def run(prefix: Prefix, batch: Sequence[int]) -> None:
+            opened = [ids[index] for index in batch]
+            running = prefix.open(opened, keep=True, ends=[len(row) - 1 for row in opened])
+            asked = [distinct[index] for index in batch]
+            if self._hooks is not None:
+                acted = self._hooks.hit_rows() or [False] * len(asked)
+                hits.update(zip(asked, acted, strict=True))
+            texts.update(zip(asked, self._continue(running, asked, decoding), strict=True))
+            self.tokens_run += running.tokens
+
         for group in self._groups(ids, decoding):
-            prefix = Prefix.of(self._model, ids, group, self._hooks)
+            prefix = self._packs.prefix(ids, group)
             self.tokens_run += prefix.length
-            lengths = [len(row) + decoding.max_new_tokens for row in ids]
-            for batch in pack(lengths, group, budget=self._batch_tokens):
-                opened = [ids[index] for index in batch]
-                ends = [len(row) - 1 for row in opened]
-                running = prefix.open(opened, keep=True, ends=ends)
-                asked = [distinct[index] for index in batch]
-                if self._hooks is not None:
-                    acted = self._hooks.hit_rows() or [False] * len(asked)
-                    hits.update(zip(asked, acted, strict=True))
-                texts.update(zip(asked, self._continue(running, asked, decoding), strict=True))
-                self.tokens_run += running.tokens
+            take = partial(self._take, ids, group.prefix)
+            self.budget.run(group.rows, take, partial(run, prefix))
         self.hits = [hits[row] for row in rows] if self._hooks else []
         return [texts[row] for row in rows]
 
+    def _take(
+        self, ids: Sequence[Sequence[int]], prefix: int, left: Sequence[int], budget: int
+    ) -> list[int]:
+        return self._packs.take(ids, prefix, left, budget)[:ROWS]
+
     def _groups(self, rows: Sequence[Sequence[int]], decoding: Decoding) -> list[Group]:
         longest = max(map(len, rows)) + decoding.max_new_tokens
-        if refusal(self._model, longest):
+        if not self._packs.packed and unshared(self._model, longest):
             # Without padding nothing can be miscounted: one length at a time.
             return [
                 Group(0, [index for index, row in enumerate(rows) if len(row) == length])
                 for length in sorted({len(row) for row in rows})
             ]
-        if self._hooks is not None and not self._hooks.shares_prefixes:
-            return [Group(0, list(range(len(rows))))]
-        return group_rows(rows, [len(row) - 1 for row in rows], worth=WORTH)
+        return self._packs.groups(rows, [len(row) - 1 for row in rows])
 
-    def _continue(self, running: Running, rows: Sequence[_Row], decoding: Decoding) -> list[str]:
+    def _continue(self, running: Rows, rows: Sequence[_Row], decoding: Decoding) -> list[str]:
         chosen: list[list[int]] = [[] for _ in rows]
         texts = [""] * len(rows)
         going = [True] * len(rows)
         draws = [self._random(row) for row in rows] if decoding.sample else None
-        hidden = running.last()
+        last = [running.place(row, -1) for row in range(len(rows))]
+        hidden = running.hidden[last]
         for step in range(decoding.max_new_tokens):
             tokens = self._choose(output_logits(self._model, hidden).float(), decoding, draws)
             for index, token in enumerate(tokens.tolist()):

@@ -12,6 +12,7 @@ from ..tasks.tokenization import Pair, encode, encode_pair
 from .generation import Decoding, Generator
 from .interventions import Interventions, case_id_of
 from .lmeval import HFLM, Instance, quiet, rolling_windows
+from .lower import LowerStates
 from .model import LoadedModel
 from .scoring import Score, Scorer
 
@@ -36,18 +37,20 @@ class SequentialEditLM(HFLM):
 
     Args:
         loaded: The model in memory.
-        batch_tokens: Tokens run at a time.
+        batch_tokens: Tokens run at a time; None takes what suits the model and its device.
         seed: Seed of sampled texts.
-        editor: The editor whose edits are measured, if they live in hooks or in the prompt.
+        editor: The editor whose edits are measured.
+        cache_gb: Memory for hidden states under the edited layers, of prompts that come again.
     """
 
     def __init__(
         self,
         loaded: LoadedModel,
         *,
-        batch_tokens: int = 4096,
+        batch_tokens: int | None = None,
         seed: int = 0,
         editor: Editor | None = None,
+        cache_gb: float = 0.0,
     ) -> None:
         with quiet():
             super().__init__(
@@ -60,8 +63,13 @@ class SequentialEditLM(HFLM):
         self._context = editor if editor is not None and editor.kind == "context" else None
         self.interventions = Interventions()
         """What the editor did to requests; stays empty for edits in the weights."""
+        self.lower = LowerStates.under(editor, loaded.model, cache_gb)
         self.scorer = Scorer(
-            loaded.model, max_length=self.max_length, batch_tokens=batch_tokens, hooks=self._hooks
+            loaded.model,
+            max_length=self.max_length,
+            batch_tokens=batch_tokens,
+            hooks=self._hooks,
+            lower=self.lower,
         )
         self.generator = Generator(
             loaded.model,
@@ -83,13 +91,13 @@ class SequentialEditLM(HFLM):
         arguments = [cast(Any, request.args) for request in requests]
 
         def fits(text: str, index: int) -> bool:
-            pair = self._pair(text, arguments[index][1])
+            pair = self.pair(text, arguments[index][1])
             return len(pair.context) + len(pair.continuation) - 1 <= self.max_length
 
         prompts = self._prompts(requests, fits)
         scores = self.scorer.score(
             [
-                self._pair(prompt.text, args[1])
+                self.pair(prompt.text, args[1])
                 for prompt, args in zip(prompts, arguments, strict=True)
             ]
         )
@@ -130,7 +138,8 @@ class SequentialEditLM(HFLM):
         for request, prompt, hit in zip(requests, prompts, hits, strict=False):
             self.interventions.count(request, hit, prompt.added)
 
-    def _pair(self, context: str, continuation: str) -> Pair:
+    def pair(self, context: str, continuation: str) -> Pair:
+        """Return a request in tokens; an empty context becomes the prefix token."""
         pair = encode_pair(self.tokenizer, context, continuation)
         return pair if pair.context else Pair([self.prefix_token_id], pair.continuation)
 

@@ -3,24 +3,28 @@
 * Requests whose input is a prefix of another's ride along: one row serves a prompt's two targets,
   and every repeated prompt.
 * What many rows begin with, such as a block of shots, is run once and its keys and values shared.
-* Rows are sorted by length and packed to a token budget, so that little is padding.
+* Rows are packed into one sequence without padding, in which what neighbors begin with stands once.
 * Logits are computed only at scored positions: vocabularies have 50,000 to 260,000 entries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..editors import Editor
+from ..editors._memory import Budget
 from ..editors._values import output_logits
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Pair
-from .prefix import WORTH, Prefix, refusal
-from .sharing import Group, group_rows, pack, shared_rows
+from .lower import LowerStates
+from .packs import Packs
+from .prefix import Prefix
+from .sharing import shared_rows
 
 LOGIT_ROWS = 512
 """Positions whose logits are held at a time."""
@@ -51,8 +55,9 @@ class Scorer:
     Args:
         model: The model; its weights may change between calls.
         max_length: Longest input; longer ones lose tokens on the left.
-        batch_tokens: Tokens run at a time, padding included.
+        batch_tokens: Tokens run at a time; None takes what suits the model and its device.
         hooks: An editor of kind `hooks`, told in each pass where prompts end.
+        lower: Hidden states under the edited layers, where they are kept.
     """
 
     def __init__(
@@ -60,18 +65,27 @@ class Scorer:
         model: PreTrainedModel,
         *,
         max_length: int,
-        batch_tokens: int = 4096,
+        batch_tokens: int | None = None,
         hooks: Editor | None = None,
+        lower: LowerStates | None = None,
     ) -> None:
-        self._model, self._hooks = model, hooks
+        self._model, self._hooks, self._lower = model, hooks, lower
         self._max_length = max_length
-        self._batch_tokens = batch_tokens
+        self._packs = Packs(model, hooks)
+        self.budget = Budget(
+            batch_tokens or self._packs.tokens,
+            "row of tokens",
+            relief=lower.clear if lower is not None else lambda: None,
+        )
         self.tokens_scored = 0
         """Tokens run through the model so far, padding aside."""
-        self.unshared: str | None = None
-        """Why prefixes were not shared the last time they could have been."""
         self.hits: list[bool] = []
         """Which pairs of the last call hooks acted on; empty without hooks."""
+
+    @property
+    def unshared(self) -> str | None:
+        """Why prefixes were not shared the last time they could have been."""
+        return self._packs.unshared
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
@@ -79,35 +93,39 @@ class Scorer:
 
         A NaN anywhere in the logits makes that continuation's log-likelihood NaN and none of its
         tokens greedy.
+
+        Raises:
+            InputError: memory does not hold a single row, or a continuation exceeds the window.
         """
         inputs = [self._input(pair) for pair in pairs]
         first = [len(ids) - len(pair.continuation) for ids, pair in zip(inputs, pairs, strict=True)]
-        hosts, host_of = self._rows(inputs, first)
+        rows, row_of = self._rows(inputs, first)
         placed: dict[int, list[int]] = {}
-        for index, host in enumerate(host_of):
-            placed.setdefault(host, []).append(index)
-        limits = [min(first[index] for index in placed[host]) for host in range(len(hosts))]
-        lengths = [len(host) for host in hosts]
+        for index, row in enumerate(row_of):
+            placed.setdefault(row, []).append(index)
+        limits = [min(first[index] for index in placed[row]) for row in range(len(rows))]
         scores: dict[int, Score] = {}
         hits: dict[int, bool] = {}
-        for group in self._groups(hosts, limits):
-            prefix = Prefix.of(self._model, hosts, group, self._hooks)
+
+        def run(prefix: Prefix, batch: Sequence[int]) -> None:
+            ends = [limits[row] for row in batch]
+            running = prefix.open([rows[row] for row in batch], keep=False, ends=ends)
+            for row, hit in zip(batch, self._hits(len(batch)), strict=True):
+                hits.update(dict.fromkeys(placed[row], hit))
+            reads = [
+                (running.place(at, first[index] - prefix.length + offset), index, token)
+                for at, row in enumerate(batch)
+                for index in placed[row]
+                for offset, token in enumerate(pairs[index].continuation)
+            ]
+            scores.update(self._read(running.hidden, reads))
+            self.tokens_scored += running.tokens
+
+        for group in self._packs.groups(rows, limits):
+            prefix = self._packs.prefix(rows, group, self._lower)
             self.tokens_scored += prefix.length
-            for batch in pack(lengths, group, budget=self._batch_tokens):
-                running = prefix.open(
-                    [hosts[host] for host in batch],
-                    keep=False,
-                    ends=[limits[host] for host in batch],
-                )
-                for host, hit in zip(batch, self._hits(len(batch)), strict=True):
-                    hits.update(dict.fromkeys(placed[host], hit))
-                self.tokens_scored += running.tokens
-                reads = [
-                    (row, first[index] - prefix.length, index)
-                    for row, host in enumerate(batch)
-                    for index in placed[host]
-                ]
-                self._read(running.hidden, reads, pairs, scores)
+            take = partial(self._packs.take, rows, group.prefix)
+            self.budget.run(group.rows, take, partial(run, prefix))
         self.hits = [hits[index] for index in range(len(pairs))] if self._hooks else []
         return [scores[index] for index in range(len(pairs))]
 
@@ -117,21 +135,11 @@ class Scorer:
         if self._hooks is None:
             return shared_rows(inputs)
         # Hooks read where the prompt ends: the same tokens with another end are another row.
-        marked, host_of = shared_rows([[end, *ids] for end, ids in zip(ends, inputs, strict=True)])
-        return [row[1:] for row in marked], host_of
+        marked, row_of = shared_rows([[end, *ids] for end, ids in zip(ends, inputs, strict=True)])
+        return [row[1:] for row in marked], row_of
 
     def _hits(self, rows: int) -> list[bool]:
         return (self._hooks.hit_rows() if self._hooks else []) or [False] * rows
-
-    def _groups(self, rows: Sequence[list[int]], limits: Sequence[int]) -> list[Group]:
-        if self._hooks is not None and not self._hooks.shares_prefixes:
-            return [Group(0, list(range(len(rows))))]
-        groups = group_rows(rows, limits, worth=WORTH)
-        if any(group.prefix for group in groups):
-            self.unshared = refusal(self._model, max(len(row) for row in rows))
-            if self.unshared:
-                return [Group(0, list(range(len(rows))))]
-        return groups
 
     def _input(self, pair: Pair) -> list[int]:
         if len(pair.continuation) > self._max_length:
@@ -141,30 +149,20 @@ class Scorer:
             )
         return (pair.context + pair.continuation)[:-1][-self._max_length :]
 
-    def _read(
-        self,
-        hidden: Tensor,
-        reads: Sequence[tuple[int, int, int]],
-        pairs: Sequence[Pair],
-        scores: dict[int, Score],
-    ) -> None:
+    def _read(self, hidden: Tensor, reads: Sequence[tuple[int, int, int]]) -> dict[int, Score]:
         """Read the scored positions of one batch off its final hidden states.
 
         Args:
-            hidden: (rows, longest, d_model).
-            reads: Row, column that predicts the first token, and index of each pair.
-            pairs: All pairs.
-            scores: Where to put their scores.
+            hidden: (places, d_model).
+            reads: Place, index of the pair, and token that is scored there; a pair's in turn.
+
+        Returns:
+            Scores by index of the pair.
         """
-        slots: dict[tuple[int, int], int] = {}
-        wanted_tokens = []
-        for row, column, index in reads:
-            for offset, token in enumerate(pairs[index].continuation):
-                slot = slots.setdefault((row, column + offset), len(slots))
-                wanted_tokens.append((slot, token))
-        places = torch.tensor(list(slots), device=hidden.device)
-        wanted = torch.tensor(wanted_tokens, device=hidden.device)
-        chosen = hidden[places[:, 0], places[:, 1]]
+        slots: dict[int, int] = {}
+        wanted = torch.tensor([(slots.setdefault(at, len(slots)), token) for at, _, token in reads])
+        wanted = wanted.to(hidden.device)
+        chosen = hidden[torch.tensor(list(slots), device=hidden.device)]
         log_prob = torch.empty(len(wanted), device=hidden.device)
         greedy = torch.empty(len(wanted), dtype=torch.bool, device=hidden.device)
         for start in range(0, len(slots), LOGIT_ROWS):
@@ -173,10 +171,11 @@ class Scorer:
             at, token = wanted[inside, 0] - start, wanted[inside, 1]
             log_prob[inside] = logits[at, token] - logits.logsumexp(-1)[at]
             greedy[inside] = logits.argmax(-1)[at] == token
-        values, flags = log_prob.cpu(), (greedy & ~log_prob.isnan()).cpu()
-        position = 0
-        for _, _, index in reads:
-            count = len(pairs[index].continuation)
-            span = slice(position, position + count)
-            position += count
-            scores[index] = Score(float(values[span].double().sum()), int(flags[span].sum()), count)
+        values, flags = log_prob.double().tolist(), (greedy & ~log_prob.isnan()).tolist()
+        by_pair: dict[int, list[tuple[float, bool]]] = {}
+        for (_, index, _), value, flag in zip(reads, values, flags, strict=True):
+            by_pair.setdefault(index, []).append((value, flag))
+        return {
+            index: Score(sum(v for v, _ in each), sum(flag for _, flag in each), len(each))
+            for index, each in by_pair.items()
+        }

@@ -6,7 +6,7 @@ two hundred questions behind one block of shots. Each distinct token needs to be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,6 +14,22 @@ STEP = 16
 """Shared prefixes that differ by less than this many tokens are not told apart."""
 PREFIX_SHARE = 4
 """A batch may hold this many times its budget in copies of a shared prefix's keys and values."""
+
+
+class Tree(NamedTuple):
+    """Rows as one sequence in which whatever they begin with in common stands once.
+
+    Tokens stand in depth-first order, so that a token's continuations lie between it and its end:
+    token i sees token j if j <= i < ends[j].
+    """
+
+    tokens: list[int]
+    depths: list[int]
+    """Position of each token in its row, from 0."""
+    ends: list[int]
+    """Where the continuations of each token end."""
+    paths: list[list[int]]
+    """For each row, where its tokens stand."""
 
 
 class Group(NamedTuple):
@@ -52,6 +68,35 @@ def shared_rows(inputs: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[
     return rows, host_of
 
 
+def grow(rows: Sequence[Sequence[int]]) -> Tree:
+    """Lay rows out as a tree.
+
+    Args:
+        rows: Token ids; rows that are alike, or begin alike, should be neighbors: only what a row
+            shares with the one before it is told apart from new tokens.
+
+    Example:
+        >>> grow([[5, 6, 7], [5, 6], [5, 8]])
+        Tree(tokens=[5, 6, 7, 8], depths=[0, 1, 2, 1], ends=[4, 3, 3, 4], paths=[[0, 1, 2], [0, 1], [0, 3]])
+    """
+    tree = Tree([], [], [], [])
+    row: Sequence[int] = ()
+    path: list[int] = []
+    for new in rows:
+        shared = _common(row, new)
+        for place in path[shared:]:
+            tree.ends[place] = len(tree.tokens)
+        added = range(len(tree.tokens), len(tree.tokens) + len(new) - shared)
+        tree.tokens.extend(new[shared:])
+        tree.depths.extend(range(shared, len(new)))
+        tree.ends.extend(added)
+        row, path = new, [*path[:shared], *added]
+        tree.paths.append(path)
+    for place in path:
+        tree.ends[place] = len(tree.tokens)
+    return tree
+
+
 def group_rows(rows: Sequence[Sequence[int]], limits: Sequence[int], *, worth: int) -> list[Group]:
     """Group rows by the prefix they share, so that the fewest tokens are run.
 
@@ -62,7 +107,8 @@ def group_rows(rows: Sequence[Sequence[int]], limits: Sequence[int], *, worth: i
         worth: Tokens that a group must save; sharing costs calls of its own.
 
     Returns:
-        Groups that hold every row once; the group without a prefix, if any, comes last.
+        Groups that hold every row once, each in lexicographic order; the group without a prefix,
+        if any, comes last.
 
     Example:
         >>> rows = [[7] * 40 + [index] for index in range(3)] + [[1, 2]]
@@ -79,7 +125,7 @@ def group_rows(rows: Sequence[Sequence[int]], limits: Sequence[int], *, worth: i
         for start, end in _split(common, 0, len(order), worth)[1]
     ]
     grouped = {row for group in groups for row in group.rows}
-    alone = [index for index in range(len(rows)) if index not in grouped]
+    alone = [index for index in order if index not in grouped]
     return [*groups, Group(0, alone)] if alone else groups
 
 
@@ -116,25 +162,38 @@ def _split(
     return (whole, [(start, end)]) if whole >= max(saved, 0) else (saved, groups)
 
 
-def pack(lengths: Sequence[int], group: Group, *, budget: int) -> Iterator[list[int]]:
-    """Cut a group's rows into batches of at most `budget` tokens, padding included.
-
-    Longest first: if memory is short it shows at once.
+def next_tree(rows: Sequence[Sequence[int]], group: Group, *, budget: int) -> list[int]:
+    """Return the first rows of a group that make a tree of at most `budget` tokens.
 
     Args:
-        lengths: Tokens of every row, the shared prefix included.
-        group: The rows to pack.
-        budget: Tokens a batch; a single longer row is a batch of its own.
+        rows: Token ids of all rows.
+        group: Those to choose from, neighbors as `grow` wants them; one at least is returned.
+        budget: Tokens of the tree, the shared prefix aside.
     """
     batch: list[int] = []
-    for index in sorted(group.rows, key=lambda row: -lengths[row]):
-        if batch:
-            longest = lengths[batch[0]]
-            rows = len(batch) + 1
-            copies = rows * longest if group.prefix else 0
-            if rows * (longest - group.prefix) > budget or copies > PREFIX_SHARE * budget:
-                yield batch
-                batch = []
+    tokens = 0
+    before: Sequence[int] = ()
+    for index in group.rows:
+        tokens += len(rows[index]) - max(group.prefix, _common(before, rows[index]))
+        if batch and tokens > budget:
+            break
         batch.append(index)
-    if batch:
-        yield batch
+        before = rows[index]
+    return batch
+
+
+def next_padded(rows: Sequence[Sequence[int]], group: Group, *, budget: int) -> list[int]:
+    """Return the longest rows of a group that make a batch of at most `budget` tokens with padding.
+
+    Args:
+        rows: Token ids of all rows.
+        group: Those to choose from; one at least is returned.
+        budget: Tokens of the batch, the shared prefix aside; of copies of the prefix's keys and
+            values it may hold `PREFIX_SHARE` times as many.
+    """
+    order = sorted(group.rows, key=lambda row: -len(rows[row]))
+    longest = len(rows[order[0]])
+    many = budget // max(longest - group.prefix, 1)
+    if group.prefix:
+        many = min(many, PREFIX_SHARE * budget // longest)
+    return order[: max(many, 1)]

@@ -27,7 +27,6 @@ class Architecture:
     layers_path: str
     mlp_out_path: str
     mlp_in_path: str
-    layer_returns_tuple: bool = False
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Architecture:
@@ -51,7 +50,6 @@ class Architecture:
             block["layers"],
             block["mlp_out"],
             block["mlp_in"],
-            block.get("layer_returns_tuple", False),
         )
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:

@@ -19,7 +19,7 @@ from ._base import EditReport, ModelShape
 from ._contexts import rome_templates
 from ._keys import keys_and_outputs, subject_rows
 from ._locate import LocateHparams, decode_strings, encode_strings, moments_for, rome_layer
-from ._solve import RankOne
+from ._solve import RankOne, solve_factorised
 from ._steps import SolvesValues
 
 
@@ -57,7 +57,7 @@ class RankOneEditor(SolvesValues[RankOneHparams]):
         """Return C^-1 k, or k itself without `mom2_adjustment`; (d_ff,), O(d_ff^2)."""
         if self._cholesky is None:
             return key
-        return torch.cholesky_solve(key[:, None], self._cholesky)[:, 0]
+        return solve_factorised(key[:, None], self._cholesky)[:, 0]
 
     def prepare(self) -> dict[str, Any]:
         hparams = self.hparams
@@ -85,9 +85,9 @@ class RankOneEditor(SolvesValues[RankOneHparams]):
         rows = subject_rows(self.tokenizer, request, self._templates)
         keys, outputs = keys_and_outputs(self.model, self._architecture, self._layer, rows)
         wanted = value.base + value.delta
-        change = self._change(wanted.double(), keys.double(), outputs.double())
-        norm = self.write(self._module, change.update)
-        report = {**value.report, "division_factor": change.division_factor}
+        found = self._change(wanted.double(), keys.double(), outputs.double())
+        norm = self.write(self._module, found.change)
+        report = {**value.report, "division_factor": found.division_factor}
         return EditReport((report,), {self.edited_parameters()[0]: norm})
 
     def state_dict(self) -> dict[str, Tensor]:

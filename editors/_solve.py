@@ -1,7 +1,8 @@
 """Closed forms: the change of a projection that gives some keys new outputs.
 
 All are written with directions S k, where S is the inverse of what weighs against a change (C for
-ROME, lambda C for MEMIT). S is never formed: what is factorised once, in `prepare`, applies it.
+ROME, lambda C for MEMIT). S is never formed: what is factorised once, in `prepare`, applies it. A
+change has the rank of its facts, and stays in two factors until it is added to the weights.
 """
 
 from __future__ import annotations
@@ -13,13 +14,30 @@ import torch
 from torch import Tensor
 
 
-class RankOne(NamedTuple):
-    """A rank-one update and the number that tells whether it explodes."""
+class Change(NamedTuple):
+    """A change of a projection in n facts, as the product of two factors."""
 
-    update: Tensor
-    """(d_model, d_ff)."""
+    left: Tensor
+    """(d_model, n)."""
+    right: Tensor
+    """(n, d_ff)."""
+
+    def matrix(self) -> Tensor:
+        """Return left right, (d_model, d_ff)."""
+        return self.left @ self.right
+
+    def norm(self) -> float:
+        """Return the Frobenius norm, in O((d_model + d_ff) n^2)."""
+        squared = ((self.left.T @ self.left) * (self.right @ self.right.T)).sum()
+        return float(squared.clamp(min=0).sqrt())
+
+
+class RankOne(NamedTuple):
+    """A rank-one change and the number that tells whether it explodes."""
+
+    change: Change
     division_factor: float
-    """key . u for unit u: the update grows with its inverse."""
+    """key . u for unit u: the change grows with its inverse."""
 
 
 def rank_one_update(residual: Tensor, direction: Tensor, key: Tensor) -> RankOne:
@@ -35,17 +53,17 @@ def rank_one_update(residual: Tensor, direction: Tensor, key: Tensor) -> RankOne
 
     Example:
         >>> direction, key = torch.tensor([1.0, 0.0]), torch.tensor([2.0, 5.0])
-        >>> rank_one_update(torch.ones(2), direction, key).update @ key
+        >>> rank_one_update(torch.ones(2), direction, key).change.matrix() @ key
         tensor([1., 1.])
     """
     unit = direction / direction.norm()
     factor = key @ unit
-    return RankOne(torch.outer(residual, unit) / factor, factor.item())
+    return RankOne(Change(residual[:, None] / factor, unit[None]), factor.item())
 
 
 def update_along(
     residuals: Tensor, keys: Tensor, directions: Tensor, *, slack: float = 1.0
-) -> Tensor:
+) -> Change:
     """Return R (slack I + K^T S K)^-1 (S K)^T, the change that adds about R to the outputs of K.
 
     By Woodbury, slack 1 is the least-squares R K^T (S^-1 + K K^T)^-1 of MEMIT, and slack 0 the
@@ -57,16 +75,13 @@ def update_along(
         keys: K, (d_ff, n).
         directions: S K, (d_ff, n).
         slack: How far the residuals may be missed, at least 0.
-
-    Returns:
-        (d_model, d_ff)
     """
     inner = slack * torch.eye(keys.shape[1]).to(keys) + keys.T @ directions
     # solve_ex: a model that is already broken gives NaN here, which is recorded, not raised.
-    return residuals @ torch.linalg.solve_ex(inner, directions.T).result
+    return Change(residuals, torch.linalg.solve_ex(inner, directions.T).result)
 
 
-def least_squares_update(residuals: Tensor, keys: Tensor, cholesky: Tensor) -> Tensor:
+def least_squares_update(residuals: Tensor, keys: Tensor, cholesky: Tensor) -> Change:
     """Return R K^T (A + K K^T)^-1 for A = L L^T (Meng et al. 2023, eq. 14).
 
     Takes O(d_ff^2 n) operations.
@@ -75,16 +90,27 @@ def least_squares_update(residuals: Tensor, keys: Tensor, cholesky: Tensor) -> T
         residuals: R, (d_model, n), what each key's output still lacks.
         keys: K, (d_ff, n).
         cholesky: L, (d_ff, d_ff), of lambda C.
-
-    Returns:
-        (d_model, d_ff)
     """
-    return update_along(residuals, keys, torch.cholesky_solve(keys, cholesky))
+    return update_along(residuals, keys, solve_factorised(keys, cholesky))
+
+
+def solve_factorised(columns: Tensor, cholesky: Tensor) -> Tensor:
+    """Return (L L^T)^-1 B in O(d_ff^2) a column.
+
+    Two triangular solves read L where it is; `torch.cholesky_solve` copies it first, which takes
+    several times as long as one column's solve.
+
+    Args:
+        columns: B, (d_ff, n).
+        cholesky: L, (d_ff, d_ff), lower.
+    """
+    half = torch.linalg.solve_triangular(cholesky, columns, upper=False)
+    return torch.linalg.solve_triangular(cholesky.mT, half, upper=True)
 
 
 def cholesky_solver(cholesky: Tensor) -> Callable[[Tensor], Tensor]:
     """Return what applies (L L^T)^-1 to columns of d_ff numbers, in O(d_ff^2) a column."""
-    return lambda columns: torch.cholesky_solve(columns, cholesky)
+    return lambda columns: solve_factorised(columns, cholesky)
 
 
 class PastKeys:
@@ -111,8 +137,8 @@ class PastKeys:
         self.factor = torch.zeros(d_ff, 0, dtype=torch.float64, device=device)
         """G, (d_ff, columns)."""
 
-    def update(self, residuals: Tensor, keys: Tensor, *, remember: bool = True) -> Tensor:
-        """Return R K^T (A + K_p K_p^T + K K^T)^-1, (d_model, d_ff).
+    def update(self, residuals: Tensor, keys: Tensor, *, remember: bool = True) -> Change:
+        """Return R K^T (A + K_p K_p^T + K K^T)^-1.
 
         Args:
             residuals: R, (d_model, b).

@@ -21,7 +21,7 @@ from ._contexts import memit_templates
 from ._keys import SubjectRow, keys_and_layer_output, mean_key_by_kind, subject_rows
 from ._locate import LocateHparams, decode_strings, encode_strings, memit_layers, moments_for
 from ._moments import SecondMoment
-from ._solve import PastKeys
+from ._solve import Change, PastKeys
 from ._steps import SolvesValues
 
 
@@ -63,8 +63,8 @@ class SpreadEditor(SolvesValues[_H]):
         """Make of each layer's second moment what `_update` needs; return what to record of it."""
 
     @abstractmethod
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Tensor:
-        """Return the change of one layer, (d_model, d_ff).
+    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
+        """Return the change of one layer.
 
         Args:
             layer: Which layer.

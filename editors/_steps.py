@@ -9,13 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Generic, Literal, TypeVar
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from ..tasks import EditRequest
-from ._architecture import Architecture, add_update
+from ._architecture import Architecture, oriented
 from ._base import Editor
 from ._locate import LocateHparams
+from ._solve import Change
 from ._values import Value, optimise_values
+
+
+@torch.no_grad()
+def add_change(module: nn.Module, change: Change) -> float:
+    """Add a change to a projection's weight, in place and without forming it; return its norm."""
+    weight = oriented(module)
+    weight.addmm_(change.left.to(weight), change.right.to(weight))
+    return change.norm()
 
 
 def _as_found(requests: Sequence[EditRequest], values: list[Value]) -> list[Value]:
@@ -37,8 +47,8 @@ class SolvesValues(Editor, Generic[_H]):
         _as_found
     )
     """What becomes of the values of a call before they are written."""
-    write: Callable[[nn.Module, Tensor], float] = staticmethod(add_update)
-    """Adds a change (d_out, d_in) to a projection and returns the norm of what it added."""
+    write: Callable[[nn.Module, Change], float] = staticmethod(add_change)
+    """Adds a change to a projection and returns the norm of what it added."""
 
     @property
     def value_layer(self) -> int:

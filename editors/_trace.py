@@ -7,13 +7,14 @@ ends as soon as it can, `start_at` runs a model from a layer upwards. All leave 
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from ._architecture import Architecture
 
@@ -23,7 +24,7 @@ class _Stop(Exception):
 
 
 def _first(output: Any) -> Tensor:
-    # A GPT-J block returns (hidden, attention), others a bare tensor.
+    # Some layers return (hidden, attention), others a bare tensor.
     return output[0] if isinstance(output, tuple) else output
 
 
@@ -118,6 +119,40 @@ def record(
     return recording.kept
 
 
+def cache_argument(model: PreTrainedModel, cache: Cache | None) -> dict[str, Any]:
+    """Return the argument that hands keys and values to a model: transformers 5.24 renamed it."""
+    names = inspect.signature(model.base_model.forward).parameters
+    return {"cache" if "cache" in names else "past_key_values": cache}
+
+
+class _Probe(Trace):
+    """Ends the pass behind its module, and tells what kind of output that has."""
+
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+            self.tuple = isinstance(output, tuple)
+            raise _Stop
+
+        return hook
+
+
+_TUPLES: dict[type[nn.Module], bool] = {}
+
+
+def _returns_tuple(model: PreTrainedModel, layer: nn.Module) -> bool:
+    """Return whether a layer gives (hidden, ...) rather than a bare tensor.
+
+    The same class does one in some versions of transformers and the other in later ones (GPT-J's
+    since 5.24), so the first layer is asked, once, with one token.
+    """
+    if type(layer) not in _TUPLES:
+        probe = _Probe({"layer": layer})
+        with probe, torch.no_grad(), contextlib.suppress(_Stop):
+            model.base_model(input_ids=torch.zeros(1, 1).long().to(model.device), use_cache=False)
+        _TUPLES[type(layer)] = probe.tuple
+    return _TUPLES[type(layer)]
+
+
 @contextlib.contextmanager
 def start_at(
     model: PreTrainedModel, architecture: Architecture, start: int, hidden: Tensor | None
@@ -134,7 +169,7 @@ def start_at(
         hidden: Its input, (batch, positions, d_model); not needed where `start` is 0.
     """
     skipped = list(architecture.layers(model))[:start]
-    result = (hidden, None) if architecture.layer_returns_tuple else hidden
+    result = (hidden, None) if skipped and _returns_tuple(model, skipped[0]) else hidden
 
     def hand_on(*args: Any, **kwargs: Any) -> Any:
         return result

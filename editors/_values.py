@@ -26,7 +26,7 @@ from ..tasks.tokenization import Tokenizer, encode, encode_pair, last_token_of_s
 from ._architecture import Architecture
 from ._contexts import fill
 from ._keys import right_pad
-from ._trace import Trace, by_row, frozen, start_at
+from ._trace import Trace, by_row, cache_argument, frozen, start_at
 
 KL_TEMPLATE = "{} is a"
 """The neutral text that keeps the subject's essence (Meng et al. 2022, eq. 4)."""
@@ -182,8 +182,8 @@ class _Reach:
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions,
-                past_key_values=cache,
                 use_cache=True,
+                **cache_argument(self.model, cache),
             )
         return cache
 
@@ -239,8 +239,8 @@ class _Reach:
             input_ids=self.ids,
             attention_mask=self.mask,
             position_ids=self.positions,
-            past_key_values=cache,
             use_cache=cache is not None,
+            **cache_argument(self.model, cache),
         ).last_hidden_state
 
     def _log_probs(self, hidden: Tensor) -> Tensor:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from ._base import ModelShape
 from ._locate import rome_layer
 from ._moments import SecondMoment
-from ._solve import update_along
+from ._solve import Change, solve_factorised, update_along
 from ._spread import SpreadEditor, SpreadHparams
 
 
@@ -49,7 +48,7 @@ class EMMET(SpreadEditor[EMMETHparams]):
         }
         return {}
 
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Tensor:
-        directions = torch.cholesky_solve(keys, self._cholesky[layer])
+    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
+        directions = solve_factorised(keys, self._cholesky[layer])
         slack = self.hparams.emmet_lambda if keys.shape[1] > 1 else 0.0
         return update_along(residuals, keys, directions, slack=slack)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ._base import ModelShape
 from ._moments import SecondMoment
-from ._solve import PastKeys, cholesky_solver
+from ._solve import Change, PastKeys, cholesky_solver
 from ._spread import LeastSquaresHparams, SpreadEditor
 from ._values import ValueSettings
 
@@ -62,5 +62,5 @@ class ENCORE(SpreadEditor[ENCOREHparams]):
             self._past[layer] = PastKeys(cholesky_solver(cholesky), len(cholesky), device)
         return {}
 
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Tensor:
+    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
         return self._past[layer].update(residuals, keys, remember=self.hparams.keep_keys)

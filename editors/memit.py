@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ._moments import SecondMoment
-from ._solve import least_squares_update
+from ._solve import Change, least_squares_update
 from ._spread import LeastSquaresHparams, SpreadEditor
 
 
@@ -28,5 +28,5 @@ class MEMIT(SpreadEditor[LeastSquaresHparams]):
         }
         return {}
 
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Tensor:
+    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
         return least_squares_update(residuals, keys, self._cholesky[layer])

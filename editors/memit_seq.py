@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ._moments import SecondMoment
-from ._solve import PastKeys, cholesky_solver
+from ._solve import Change, PastKeys, cholesky_solver
 from ._spread import LeastSquaresHparams, SpreadEditor
 
 
@@ -31,5 +31,5 @@ class MEMITSeq(SpreadEditor[LeastSquaresHparams]):
             self._past[layer] = PastKeys(cholesky_solver(cholesky), len(cholesky), device)
         return {}
 
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Tensor:
+    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
         return self._past[layer].update(residuals, keys)

@@ -21,9 +21,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..tasks import EditRequest
-from ._architecture import add_update, oriented
+from ._architecture import oriented
 from ._base import EditReport, Hparams
-from ._steps import SolvesValues
+from ._solve import Change
+from ._steps import SolvesValues, add_change
 from ._wrapper import Wrapper
 
 EPSILON = 1e-8
@@ -73,9 +74,14 @@ class RECT(Wrapper[RECTHparams]):
             self.core.write = self._write_largest
         return {"masked": "each_layer" if self._each_layer else "after_all"}
 
-    def _write_largest(self, module: nn.Module, update: Tensor) -> float:
-        kept = largest_relative(update, oriented(module).detach(), self.settings.keep)
-        return add_update(module, torch.where(kept, update, 0.0))
+    def _write_largest(self, module: nn.Module, change: Change) -> float:
+        weight, update = oriented(module), change.matrix()
+        before = weight.detach().clone()
+        kept = largest_relative(update, before, self.settings.keep)
+        add_change(module, change)
+        with torch.no_grad():
+            weight.copy_(torch.where(kept, weight, before))
+        return float(torch.where(kept, update, 0.0).norm())
 
     @torch.no_grad()
     def _keep_largest(self, live: Tensor, before: Tensor) -> float:

@@ -173,7 +173,7 @@ def ridge_update(shifts: Tensor, inputs: Tensor) -> Tensor:
     """
     d_in, tokens = inputs.shape
     if tokens < d_in:
-        return update_along(shifts, inputs, inputs)
+        return update_along(shifts, inputs, inputs).matrix()
     moment = inputs @ inputs.T + torch.eye(d_in).to(inputs)
     # solve_ex: NaN goes through, as everywhere.
     return torch.linalg.solve_ex(moment, inputs @ shifts.T).result.T

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from seqedit_bench.benchmark.generation import Decoding, Generator
-from seqedit_bench.benchmark.prefix import refusal
+from seqedit_bench.benchmark.prefix import unpacked, unshared
 from seqedit_bench.tasks.errors import InputError
 from seqedit_bench.tasks.tokenization import encode
 
@@ -37,7 +37,7 @@ def plain(model: PreTrainedModel, ids: list[int], steps: int) -> list[int]:
 @pytest.fixture
 def small_worth(monkeypatch: pytest.MonkeyPatch) -> None:
     """Share prefixes even where little is saved."""
-    monkeypatch.setattr("seqedit_bench.benchmark.generation.WORTH", 16)
+    monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", 16)
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 400, 4096])
@@ -69,7 +69,7 @@ def test_shared_tokens_are_run_once(
     generator.generate(prompts, GREEDY)
     shots = len(encode(tokenizer, SHOTS))
     behind = sum(len(ids) - shots for ids in prompts)
-    assert refusal(main_model, 250) is None
+    assert unpacked(main_model) is None
     assert generator.tokens_run <= shots + behind + 5 * len(prompts) + len(prompts)
 
 
@@ -152,11 +152,12 @@ def test_nan_ends_in_a_text_not_an_error(
     assert len(generator.generate([[1, 2], [3]], decoding)) == 2
 
 
-@pytest.mark.parametrize("family", ["gemma2", "mistral"])
-def test_a_sliding_window_that_is_exceeded_is_not_padded(
+@pytest.mark.parametrize("family", ["gemma2", "gemma3_text", "mistral"])
+def test_a_sliding_window_that_is_exceeded_is_in_the_mask(
     family: str,
     make_model: Callable[..., PreTrainedModel],
     tokenizer: PreTrainedTokenizerFast,
+    small_worth: None,
 ) -> None:
     model = make_model(family)
     model.config.sliding_window = 24
@@ -164,7 +165,7 @@ def test_a_sliding_window_that_is_exceeded_is_not_padded(
         if getattr(module, "sliding_window", None) is not None:
             vars(module)["sliding_window"] = 24
     prompts = [encode(tokenizer, prompt) for prompt in PROMPTS]
-    assert "sliding window of 24" in str(refusal(model, max(map(len, prompts))))
+    assert "sliding window of 24" in str(unshared(model, max(map(len, prompts))))
     found = Generator(model, tokenizer, max_length=250).generate(prompts, GREEDY)
     for ids, text in zip(prompts, found, strict=True):
         new = plain(model, ids, GREEDY.max_new_tokens)

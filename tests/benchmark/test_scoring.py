@@ -9,9 +9,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from seqedit_bench.benchmark.prefix import sliding_window
 from seqedit_bench.benchmark.scoring import Scorer
-from seqedit_bench.benchmark.sharing import shared_rows
 from seqedit_bench.tasks.errors import InputError
 from seqedit_bench.tasks.tokenization import Pair, encode_pair
 
@@ -76,13 +74,13 @@ def test_greedy_continuation_is_recognised(
 def test_runs_only_distinct_tokens(
     main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    """Two targets of a prompt, repeats, and a prompt that another continues, cost nothing."""
+    """What has been said before costs nothing: each distinct beginning of a prompt is run once."""
     scorer = Scorer(main_model, max_length=256)
     pairs = pairs_of(tokenizer)
-    rows, _ = shared_rows([(pair.context + pair.continuation)[:-1] for pair in pairs])
+    rows = [(pair.context + pair.continuation)[:-1] for pair in pairs]
+    beginnings = {tuple(row[: end + 1]) for row in rows for end in range(len(row))}
     scorer.score(pairs)
-    assert scorer.tokens_scored == sum(map(len, rows))
-    assert scorer.tokens_scored < sum(len(pair.context) for pair in pairs)
+    assert scorer.tokens_scored == len(beginnings) < sum(map(len, rows)) / 2
 
 
 def test_long_inputs_lose_tokens_on_the_left(
@@ -116,7 +114,7 @@ def test_shared_prefixes_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On every family: two blocks of shots, questions of several lengths, two labels each."""
-    monkeypatch.setattr("seqedit_bench.benchmark.scoring.WORTH", 16)
+    monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", 16)
     tokenizer = tokenizers["gpt2"]
     shots = "It rains a lot today. He plays the guitar and she plays chess in the south. " * 4
     pairs = [
@@ -130,29 +128,41 @@ def test_shared_prefixes_change_nothing(
         log_likelihood, greedy = plain(any_model, pair)
         assert score[0] == pytest.approx(log_likelihood, abs=1e-4)
         assert score[1] is greedy
-    if sliding_window(any_model) is None:
-        assert scorer.unshared is None
-        assert scorer.tokens_scored < sum(len(pair.context) for pair in pairs) / 3
-    else:
-        assert "exceed the sliding window" in str(scorer.unshared)
+    assert scorer.unshared is None
+    assert scorer.tokens_scored < sum(len(pair.context) for pair in pairs) / 3
 
 
-def test_a_sliding_window_that_is_exceeded_shares_nothing(
+@pytest.mark.parametrize("family", ["mistral", "gemma2", "gemma3_text"])
+@pytest.mark.parametrize("worth", [16, 4096])
+def test_a_sliding_window_that_is_exceeded_is_in_the_mask(
+    family: str,
+    worth: int,
     make_model: Callable[..., PreTrainedModel],
     tokenizer: PreTrainedTokenizerFast,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("seqedit_bench.benchmark.scoring.WORTH", 16)
-    model = make_model("mistral")
-    model.config.sliding_window = 20
+    """Where all layers look back a little, and where only some do."""
+    monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", worth)
+    model = narrow(make_model(family), 12)
     shots = "It rains a lot today. " * 6
-    pairs = [encode_pair(tokenizer, shots + "The capital", f" {word}") for word in ("is", "of it")]
+    pairs = [
+        encode_pair(tokenizer, shots + question, f" {word}")
+        for question in ("The capital", "It rains", "He plays the guitar and she plays")
+        for word in ("is", "of it")
+    ]
     scorer = Scorer(model, max_length=256)
     for pair, score in zip(pairs, scorer.score(pairs), strict=True):
         assert score[0] == pytest.approx(plain(model, pair)[0], abs=1e-4)
-    other = [encode_pair(tokenizer, shots + word, " is") for word in ("The capital", "It rains")]
-    scorer.score(other)
-    assert "sliding window of 20" in str(scorer.unshared)
+    assert scorer.tokens_scored < sum(len(pair.context) for pair in pairs) / 3
+
+
+def narrow(model: PreTrainedModel, window: int) -> PreTrainedModel:
+    """Let a model's sliding attention look back less far."""
+    model.config.sliding_window = window
+    for module in model.modules():
+        if getattr(module, "sliding_window", None) is not None:
+            vars(module)["sliding_window"] = window
+    return model
 
 
 def test_greedy_tokens_are_counted_one_by_one(

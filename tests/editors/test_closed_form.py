@@ -37,7 +37,7 @@ def test_rank_one_is_the_constrained_least_squares_solution() -> None:
     moment = memory_keys @ memory_keys.T
     key, wanted = vectors(F, seed=4), vectors(D, seed=5)
     residual = wanted - weight @ key
-    update = rank_one_update(residual, torch.linalg.solve(moment, key), key).update
+    update = rank_one_update(residual, torch.linalg.solve(moment, key), key).change.matrix()
     # Solve the same problem through its KKT system, one output row at a time.
     system = torch.zeros(F + 1, F + 1).double()
     system[:F, :F], system[:F, F], system[F, :F] = moment, key, key
@@ -56,7 +56,7 @@ def test_the_update_explodes_when_key_and_direction_are_orthogonal() -> None:
     norms = []
     for overlap in (1.0, 1e-3, 1e-6):
         change = rank_one_update(residual, direction, across + overlap * direction)
-        norms.append(float(change.update.norm()))
+        norms.append(float(change.change.norm()))
         assert change.division_factor == pytest.approx(overlap * float(direction.norm()), rel=1e-6)
     assert norms[1] == pytest.approx(1e3 * norms[0], rel=1e-3)
     assert norms[2] == pytest.approx(1e6 * norms[0], rel=1e-3)
@@ -67,7 +67,7 @@ def test_least_squares_equals_the_joint_solve(facts: int) -> None:
     moment = 1.5 * spd(F)
     keys, residuals = vectors(F, facts, seed=2), vectors(D, facts, seed=3)
     expected = residuals @ keys.T @ torch.linalg.inv(moment + keys @ keys.T)
-    update = least_squares_update(residuals, keys, torch.linalg.cholesky(moment))
+    update = least_squares_update(residuals, keys, torch.linalg.cholesky(moment)).matrix()
     torch.testing.assert_close(update, expected, rtol=1e-8, atol=1e-9)
 
 
@@ -75,14 +75,14 @@ def test_least_squares_of_one_fact_is_sherman_morrison() -> None:
     moment, key, residual = spd(F), vectors(F, 1), vectors(D, 1)
     spread = torch.linalg.solve(moment, key)
     expected = residual @ spread.T / (1 + key.T @ spread)
-    update = least_squares_update(residual, key, torch.linalg.cholesky(moment))
+    update = least_squares_update(residual, key, torch.linalg.cholesky(moment)).matrix()
     torch.testing.assert_close(update, expected, rtol=1e-9, atol=1e-10)
 
 
 def test_least_squares_tends_to_the_equality_constraint() -> None:
     """Without weight on plain text every fact gets its residual exactly."""
     keys, residuals = vectors(F, 3), vectors(D, 3)
-    update = least_squares_update(residuals, keys, torch.linalg.cholesky(1e-9 * spd(F)))
+    update = least_squares_update(residuals, keys, torch.linalg.cholesky(1e-9 * spd(F))).matrix()
     torch.testing.assert_close(update @ keys, residuals, rtol=1e-6, atol=1e-6)
 
 

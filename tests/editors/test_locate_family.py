@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.pytorch_utils import Conv1D
 
 from seqedit_bench.editors import Editor, EditRequest, ModelShape, get_editor, resolve_hparams
 from seqedit_bench.editors._architecture import Architecture, oriented
@@ -16,13 +18,16 @@ from seqedit_bench.editors._keys import keys_and_outputs, subject_rows
 from seqedit_bench.editors._locate import moments_for
 from seqedit_bench.editors._rank_one import RankOneEditor
 from seqedit_bench.editors._solve import (
+    Change,
     PastKeys,
     cholesky_solver,
     least_squares_update,
     rank_one_update,
+    solve_factorised,
     update_along,
 )
 from seqedit_bench.editors._spread import SpreadEditor
+from seqedit_bench.editors._steps import add_change
 from seqedit_bench.editors._values import Value, ValueSettings, optimise_values
 from seqedit_bench.editors.alphaedit import AlphaEdit, used_directions
 from seqedit_bench.editors.encore import ENCOREHparams
@@ -107,7 +112,7 @@ def test_only_the_original_explodes() -> None:
             "p_rome": rank_one_update(residual, inverse @ bare, bare),
         }
         for name, change in changes.items():
-            norms[name].append(float(change.update.norm()))
+            norms[name].append(float(change.change.norm()))
     assert norms["rome"][2] == pytest.approx(1e6 * norms["rome"][0], rel=1e-3)
     assert norms["r_rome"][2] == norms["r_rome"][0]
     assert norms["p_rome"][2] == pytest.approx(norms["p_rome"][0], rel=0.1)
@@ -135,10 +140,10 @@ def test_which_denominator_can_vanish(
     change = editor._change(vectors(32, seed=6), keys, outputs)
     if name == "rome":
         assert change.division_factor == pytest.approx(1e-7, rel=1e-3)
-        assert change.update.norm() > 1e7
+        assert change.change.norm() > 1e7
     else:
         assert change.division_factor > 0.1
-        assert change.update.norm() < 1e2
+        assert change.change.norm() < 1e2
 
 
 @pytest.mark.parametrize("name", ["r_rome", "p_rome"])
@@ -229,7 +234,7 @@ def test_the_three_differ_with_several_contexts(
 def test_update_along_is_the_relaxed_minimum(facts: int, slack: float) -> None:
     """The minimum of |U K - R|^2 + slack tr(U A U^T); for slack 0 of tr(U A U^T) with U K = R."""
     weighs, keys, residuals = spd(F), vectors(F, facts, seed=2), vectors(D, facts, seed=3)
-    update = update_along(residuals, keys, torch.linalg.solve(weighs, keys), slack=slack)
+    update = update_along(residuals, keys, torch.linalg.solve(weighs, keys), slack=slack).matrix()
     if slack:
         gradient = (update @ keys - residuals) @ keys.T + slack * update @ weighs
         torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-9)
@@ -253,7 +258,8 @@ def test_no_past_is_least_squares() -> None:
     expected = least_squares_update(residuals, keys, torch.linalg.cholesky(weighs))
     past = past_keys(weighs)
     for _ in range(2):
-        assert torch.equal(past.update(residuals, keys, remember=False), expected)
+        found = past.update(residuals, keys, remember=False)
+        assert torch.equal(found.matrix(), expected.matrix())
 
 
 @pytest.mark.parametrize("count", [1, 7, 2 * F, 2 * F + 1, 10 * F])
@@ -269,7 +275,7 @@ def test_past_keys_equal_the_joint_formula(count: int) -> None:
         start += size
     joint = weighs + earlier @ earlier.T + keys @ keys.T
     expected = residuals @ keys.T @ torch.linalg.inv(joint)
-    found = past.update(residuals, keys, remember=False)
+    found = past.update(residuals, keys, remember=False).matrix()
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
     assert past.factor.shape[1] <= 2 * F, "the state must stay below two products"
     assert count > 2 * F or past.factor.shape[1] == count, "it must be as small as the keys"
@@ -287,7 +293,7 @@ def test_past_keys_stand_a_badly_conditioned_moment() -> None:
     for _ in range(200):
         remember(past, key)
     expected = residual @ key.T @ torch.linalg.inv(weighs + 201 * key @ key.T)
-    found = past.update(residual, key)
+    found = past.update(residual, key).matrix()
     assert (found - expected).norm() < 1e-5 * expected.norm()
 
 
@@ -296,7 +302,25 @@ def test_broken_keys_pass_through() -> None:
     remember(past, torch.full((F, 2), float("nan")).double())
     for _ in range(2 * F):
         remember(past, vectors(F, 1))
-    assert past.update(vectors(D, 1), vectors(F, 1)).isnan().all()
+    assert past.update(vectors(D, 1), vectors(F, 1)).matrix().isnan().all()
+
+
+@pytest.mark.parametrize("conv", [False, True])
+def test_a_change_is_added_in_its_factors(conv: bool) -> None:
+    """Onto weights of either orientation, without its product; the norm is the product's."""
+    module = Conv1D(D, F) if conv else torch.nn.Linear(F, D)
+    change = Change(vectors(D, 3, seed=1), vectors(F, 3, seed=2).T)
+    before = oriented(module).detach().clone()
+    norm = add_change(module, change)
+    torch.testing.assert_close(oriented(module) - before, change.matrix().float())
+    assert norm == pytest.approx(float(change.matrix().norm()), rel=1e-12)
+    assert math.isnan(add_change(module, Change(change.left * float("nan"), change.right)))
+
+
+def test_triangular_solves_equal_the_library_s() -> None:
+    weighs, columns = spd(F), vectors(F, 4, seed=1)
+    expected = torch.cholesky_solve(columns, torch.linalg.cholesky(weighs))
+    torch.testing.assert_close(solve_factorised(columns, torch.linalg.cholesky(weighs)), expected)
 
 
 # EMMET.
@@ -313,7 +337,7 @@ def test_emmet_gives_one_fact_its_value_exactly(
         torch.testing.assert_close(change @ key, residual, rtol=1e-4, atol=1e-5)
         expected = rank_one_update(
             residual[:, 0], torch.linalg.solve(moment_of(editor), key[:, 0]), key[:, 0]
-        ).update
+        ).change.matrix()
         torch.testing.assert_close(change, expected, rtol=1e-4, atol=1e-5)
 
 
