@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Without this, torch's threads spin while another process has the core: 30 times slower.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo install test lint format schema clean
+.PHONY: demo install test bench lint format schema clean
 
 demo: $(VENV)/demo.stamp ## 20 MEMIT edits of SmolLM2 on bundled data
 	$(BIN)/seqedit-bench --editor memit --num-edits 20
@@ -20,6 +20,10 @@ install: $(VENV)/dev.stamp ## everything for development
 
 test: $(VENV)/dev.stamp ## the whole test suite
 	$(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/dev.stamp ## the engine against the plain way; QUICK=1 for less of it, ROWS=a,b for some
+	$(BIN)/python -m seqedit_bench.benchmark.speed $(if $(QUICK),--quick) $(if $(ROWS),--rows $(ROWS)) \
+		--output bench.json
 
 lint: $(VENV)/dev.stamp .typing/seqedit_bench ## style, format and types
 	$(BIN)/ruff check .

@@ -97,6 +97,14 @@ def run_command(
     data_source: DataSource = None,
     device: Device = None,
     dtype: Dtype = "float32",
+    cache_gb: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Memory for hidden states under the edited layers: prompts that come again then "
+            "run only the layers above. Changes no number.",
+        ),
+    ] = 1.0,
     hparams: Annotated[
         list[str] | None, typer.Option(help="key=value, may be repeated; values in YAML.")
     ] = None,

@@ -55,6 +55,8 @@ class RunConfig(BaseModel):
     """Torch device; None takes the GPU if there is one."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of the weights."""
+    cache_gb: float = Field(1.0, ge=0)
+    """Memory for hidden states under the edited layers, of prompts that come again; in GB."""
     hparams: tuple[str, ...] = ()
     """Hyper-parameters to set by hand, `key=value`."""
     output: Path | None = None

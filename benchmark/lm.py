@@ -63,6 +63,7 @@ class SequentialEditLM(HFLM):
         self._context = editor if editor is not None and editor.kind == "context" else None
         self.interventions = Interventions()
         """What the editor did to requests; stays empty for edits in the weights."""
+        self._told: set[str] = set()
         self.lower = LowerStates.under(editor, loaded.model, cache_gb)
         self.scorer = Scorer(
             loaded.model,
@@ -79,6 +80,20 @@ class SequentialEditLM(HFLM):
             seed=seed,
             hooks=self._hooks,
         )
+
+    def news(self) -> list[str]:
+        """Return what users should know of how requests are run, each thing once."""
+        budgets = {"scoring": self.scorer.budget, "generation": self.generator.budget}
+        now = [
+            f"memory ran out: {what} goes on with {budget.size} tokens at a time"
+            for what, budget in budgets.items()
+            if budget.halved
+        ]
+        if self.scorer.unshared:
+            now.append(f"shared prefixes are run again for each prompt: {self.scorer.unshared}")
+        fresh = [text for text in now if text not in self._told]
+        self._told.update(fresh)
+        return fresh
 
     @property
     def tokens_run(self) -> int:

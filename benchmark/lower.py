@@ -1,5 +1,6 @@
-"""Hidden states under the lowest edited layer: they never change, so prompts that come again and
-again, as those of a task do at every checkpoint, need run only the layers above.
+"""Hidden states under the lowest edited layer, which never change.
+
+Prompts that come again and again, as a task's do at every checkpoint, then run only what is above.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class PackedRows(Rows):
         if kind == "sliding_attention":
             window = self._model.config.get_text_config().sliding_window
             seen = seen & (positions[:, None] - self._positions < window)
-        dtype = self._model.get_input_embeddings().weight.dtype
+        dtype = self._model.dtype
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
         return mask.masked_fill_(~seen, torch.finfo(dtype).min)[None, None]
 

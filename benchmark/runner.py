@@ -88,7 +88,9 @@ class _Loop:
     ) -> None:
         self.plan, self.suite, self.cases, self.tasks = plan, plan.suite, plan.cases, plan.tasks
         self.loaded, self.editor, self.journal, self.observer = loaded, editor, journal, observer
-        self.lm = SequentialEditLM(loaded, seed=plan.config.seed, editor=editor)
+        self.lm = SequentialEditLM(
+            loaded, seed=plan.config.seed, editor=editor, cache_gb=plan.config.cache_gb
+        )
         self.originals = OriginalWeights(loaded.model, editor.edited_parameters())
         self.single = plan.single and SingleEditor(plan.single, editor, self.originals, self.lm)
         self.edits: list[Line] = []
@@ -125,6 +127,11 @@ class _Loop:
             self.edits.append(self.journal.append_edit(line))
             self.observer.edited(self.edits[-1])
         self.lm.interventions.clear()
+        self._pass_news_on()
+
+    def _pass_news_on(self) -> None:
+        for text in self.lm.news():
+            self.observer.note(text)
 
     def _edit_line(
         self,
@@ -197,6 +204,7 @@ class _Loop:
         line["distance"] = {name: asdict(value) for name, value in distances.items()}
         line.update(self._interventions())
         self.lm.interventions.clear()
+        self._pass_news_on()
         line["seconds"] = {"evaluate": self.evaluating.last}
         self.checkpoints.append(self.journal.append_checkpoint(line))
         retained = summaries.retention_curves(self.edits, self.checkpoints)

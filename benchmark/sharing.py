@@ -76,8 +76,9 @@ def grow(rows: Sequence[Sequence[int]]) -> Tree:
             shares with the one before it is told apart from new tokens.
 
     Example:
-        >>> grow([[5, 6, 7], [5, 6], [5, 8]])
-        Tree(tokens=[5, 6, 7, 8], depths=[0, 1, 2, 1], ends=[4, 3, 3, 4], paths=[[0, 1, 2], [0, 1], [0, 3]])
+        >>> tree = grow([[5, 6, 7], [5, 6], [5, 8]])
+        >>> tree.tokens, tree.ends, tree.paths
+        ([5, 6, 7, 8], [4, 3, 3, 4], [[0, 1, 2], [0, 1], [0, 3]])
     """
     tree = Tree([], [], [], [])
     row: Sequence[int] = ()

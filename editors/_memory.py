@@ -1,9 +1,10 @@
-"""How much is run at a time: as much as memory holds."""
+"""How much is run at a time: as much as memory holds, found out by trying."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+
 import torch
 
 from ..tasks.errors import InputError
@@ -55,6 +56,9 @@ class Budget:
             if self._fits(work, batch):
                 done = set(batch)
                 left = [item for item in left if item not in done]
+                continue
+            while len(take(left, self.size)) > max(1, len(batch) // 2):
+                self.size //= 2
 
     def _fits(self, work: Callable[[Sequence[int]], None], batch: Sequence[int]) -> bool:
         try:
@@ -70,7 +74,6 @@ class Budget:
         else:
             return True
         # Out here nothing refers to the tensors of the pass that failed.
-        self.size = max(1, self.size // 2)
         self.halved += 1
         self._relief()
         gc.collect()

@@ -7,6 +7,7 @@ both do the plain thing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from ..tasks import EditRequest
 from ._architecture import Architecture, oriented
 from ._base import Editor
 from ._locate import LocateHparams
+from ._memory import Budget
 from ._solve import Change
 from ._values import Value, optimise_values
 
@@ -31,6 +33,9 @@ def add_change(module: nn.Module, change: Change) -> float:
 def _as_found(requests: Sequence[EditRequest], values: list[Value]) -> list[Value]:
     return values
 
+
+ANY_NUMBER = 1 << 30
+"""More facts than a call brings."""
 
 _H = TypeVar("_H", bound=LocateHparams)
 
@@ -50,6 +55,11 @@ class SolvesValues(Editor, Generic[_H]):
     write: Callable[[nn.Module, Change], float] = staticmethod(add_change)
     """Adds a change to a projection and returns the norm of what it added."""
 
+    @cached_property
+    def _values_together(self) -> Budget:
+        # Kept, so that memory that ran out once is not tried again with every call.
+        return Budget(ANY_NUMBER, "fact")
+
     @property
     def value_layer(self) -> int:
         """The layer at whose output values are found."""
@@ -68,4 +78,5 @@ class SolvesValues(Editor, Generic[_H]):
             layer=self.value_layer,
             site=self.site,
             settings=self.hparams.value_settings,
+            budget=self._values_together,
         )

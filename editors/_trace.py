@@ -125,18 +125,19 @@ def cache_argument(model: PreTrainedModel, cache: Cache | None) -> dict[str, Any
     return {"cache" if "cache" in names else "past_key_values": cache}
 
 
+_TUPLES: dict[type[nn.Module], bool] = {}
+"""Classes of layers whose output has been seen, and whether it is a tuple."""
+
+
 class _Probe(Trace):
-    """Ends the pass behind its module, and tells what kind of output that has."""
+    """Notes what kind of output a module has, and ends the pass there."""
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-            self.tuple = isinstance(output, tuple)
+            _TUPLES[type(module)] = isinstance(output, tuple)
             raise _Stop
 
         return hook
-
-
-_TUPLES: dict[type[nn.Module], bool] = {}
 
 
 def _returns_tuple(model: PreTrainedModel, layer: nn.Module) -> bool:
@@ -146,10 +147,8 @@ def _returns_tuple(model: PreTrainedModel, layer: nn.Module) -> bool:
     since 5.24), so the first layer is asked, once, with one token.
     """
     if type(layer) not in _TUPLES:
-        probe = _Probe({"layer": layer})
-        with probe, torch.no_grad(), contextlib.suppress(_Stop):
+        with _Probe({"layer": layer}), torch.no_grad(), contextlib.suppress(_Stop):
             model.base_model(input_ids=torch.zeros(1, 1).long().to(model.device), use_cache=False)
-        _TUPLES[type(layer)] = probe.tuple
     return _TUPLES[type(layer)]
 
 
@@ -174,13 +173,17 @@ def start_at(
     def hand_on(*args: Any, **kwargs: Any) -> Any:
         return result
 
+    # An instance may have a forward of its own: accelerate's, where a model is spread over devices.
+    own = [vars(layer).get("forward") for layer in skipped]
     for layer in skipped:
         layer.forward = hand_on
     try:
         yield
     finally:
-        for layer in skipped:
+        for layer, forward in zip(skipped, own, strict=True):
             del layer.forward
+            if forward is not None:
+                layer.forward = forward
 
 
 @contextlib.contextmanager

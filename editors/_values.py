@@ -26,6 +26,7 @@ from ..tasks.tokenization import Tokenizer, encode, encode_pair, last_token_of_s
 from ._architecture import Architecture
 from ._contexts import fill
 from ._keys import right_pad
+from ._memory import Budget
 from ._trace import Trace, by_row, cache_argument, frozen, start_at
 
 KL_TEMPLATE = "{} is a"
@@ -84,6 +85,7 @@ def optimise_values(
     layer: int,
     site: Literal["mlp", "layer"],
     settings: ValueSettings,
+    budget: Budget | None = None,
 ) -> list[Value]:
     """Find the value of each request, all of them together.
 
@@ -100,18 +102,29 @@ def optimise_values(
         layer: The layer whose output delta is added to.
         site: `mlp` adds to the MLP's output (ROME), `layer` to the layer's (MEMIT).
         settings: Settings of the descent.
+        budget: How many requests memory holds together; None tries all of them.
 
     Returns:
         One value a request, in order. A loss that is not finite is reported, not raised.
+
+    Raises:
+        InputError: memory does not hold a single request, or one cannot be located.
     """
-    rows = [
-        row
-        for owner, request in enumerate(requests)
-        for row in _rows(tokenizer, request, templates, owner)
-    ]
-    with frozen(model):
+    found: dict[int, Value] = {}
+
+    def find(batch: Sequence[int]) -> None:
+        rows = [
+            row
+            for owner, index in enumerate(batch)
+            for row in _rows(tokenizer, requests[index], templates, owner)
+        ]
         reach = _Reach(model, architecture, rows, layer=layer, site=site)
-        return _descend(reach, len(requests), settings)
+        found.update(zip(batch, _descend(reach, len(batch), settings), strict=True))
+
+    budget = Budget(len(requests), "fact") if budget is None else budget
+    with frozen(model):
+        budget.run(range(len(requests)), lambda left, many: left[:many], find)
+    return [found[index] for index in range(len(requests))]
 
 
 def _rows(

@@ -137,9 +137,10 @@ def test_step_by_step_decoding_equals_teacher_forcing(
     rows = [encode(tokenizer, text) for text in (MIDDLE.text, "It rains", START.text)]
     tail = encode(tokenizer, " in the south of")
     with torch.no_grad():
-        prefix = Prefix(main_model, [], editor)
+        prefix = Prefix(main_model, [], packed=False, hooks=editor)
         running = prefix.open(rows, keep=True, ends=[len(row) - 1 for row in rows])
-        steps = [running.last()]
+        ends = [running.place(row, -1) for row in range(len(rows))]
+        steps = [running.hidden[ends]]
         steps += [running.append(torch.tensor([token] * len(rows))) for token in tail]
         assert editor.hit_rows() == [True, False, False]
         for index, row in enumerate(rows):
@@ -379,7 +380,8 @@ def test_a_run_with_hooks(run: Callable[..., Any]) -> None:
     assert {each["hits"] for each in first["interventions"].values()} == {0}
     assert last["interventions"]["retention"] == counts(6, 6)
     assert last["interventions"]["heldout_perplexity"]["hits"] == 0
-    assert last["tasks"] == none["checkpoints"][1]["tasks"]
+    for task, metrics in none["checkpoints"][1]["tasks"].items():
+        assert last["tasks"][task] == pytest.approx(metrics)
 
 
 @pytest.mark.parametrize("editor", ["in_context", "icl_oracle"])
@@ -400,7 +402,7 @@ def test_a_run_with_facts_in_the_prompt(editor: str, run: Callable[..., Any]) ->
 def test_single_edits_start_from_nothing(editor: str, run: Callable[..., Any]) -> None:
     """What the sequence left in codebook or memory is put away before each of them."""
     for line, control in zip(run(editor)["single_edits"], run("none")["single_edits"], strict=True):
-        assert line["unedited"] == control["unedited"]
+        assert line["unedited"] == pytest.approx(control["unedited"])
         assert line["metrics"]["efficacy_nll"] != pytest.approx(line["unedited"]["efficacy_nll"])
 
 

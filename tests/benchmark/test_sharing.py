@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqedit_bench.benchmark.sharing import PREFIX_SHARE, Group, group_rows, pack, shared_rows
+from seqedit_bench.benchmark.sharing import (
+    PREFIX_SHARE,
+    Group,
+    group_rows,
+    grow,
+    next_padded,
+    next_tree,
+    shared_rows,
+)
 
 TOKENS = st.integers(0, 2)
 BLOCKS = [[7] * 20, [7] * 20 + [8] * 30, [9] * 40]
@@ -69,17 +80,61 @@ def test_a_thousand_nested_rows_do_not_exhaust_the_stack() -> None:
     assert sum(len(group.rows) for group in groups) == len(rows)
 
 
+@given(st.lists(st.lists(TOKENS, min_size=1, max_size=6), min_size=1, max_size=12))
+def test_a_tree_holds_each_beginning_once_and_every_token_sees_its_own_row(
+    rows: list[list[int]],
+) -> None:
+    rows = sorted(rows)
+    tree = grow(rows)
+    assert len(tree.tokens) == len({tuple(row[: at + 1]) for row in rows for at in range(len(row))})
+    for row, path in zip(rows, tree.paths, strict=True):
+        assert [tree.tokens[place] for place in path] == row
+        assert [tree.depths[place] for place in path] == list(range(len(row)))
+        for depth, place in enumerate(path):
+            seen = [j for j in range(place + 1) if j <= place < tree.ends[j]]
+            assert seen == path[: depth + 1]
+
+
+def batches(rows: list[list[int]], prefix: int, budget: int, choose: Any) -> list[list[int]]:
+    left, found = list(range(len(rows))), []
+    while left:
+        found.append(choose(rows, Group(prefix, left), budget=budget))
+        assert found[-1]
+        left = [row for row in left if row not in found[-1]]
+    return found
+
+
+@given(
+    st.lists(st.lists(TOKENS, min_size=1, max_size=30), min_size=1, max_size=30),
+    st.sampled_from([0, 10]),
+    st.sampled_from([1, 64, 300]),
+)
+def test_trees_hold_every_row_once_within_the_budget(
+    suffixes: list[list[int]], prefix: int, budget: int
+) -> None:
+    rows = sorted([7] * prefix + suffix for suffix in suffixes)
+    found = batches(rows, prefix, budget, next_tree)
+    assert [row for batch in found for row in batch] == list(range(len(rows)))
+    for batch in found:
+        tokens = len(grow([rows[row] for row in batch]).tokens) - prefix
+        assert len(batch) == 1 or tokens <= budget
+    if budget == 300:
+        sizes = [len(grow([rows[row] for row in batch]).tokens) - prefix for batch in found]
+        assert all(one + other > budget - 30 for one, other in pairwise(sizes)), "nearly full"
+
+
 @given(
     st.lists(st.integers(11, 60), min_size=1, max_size=30),
     st.sampled_from([0, 10]),
     st.sampled_from([1, 64, 300]),
 )
-def test_batches_hold_every_row_once_within_the_budget(
+def test_padded_batches_hold_every_row_once_within_the_budget(
     lengths: list[int], prefix: int, budget: int
 ) -> None:
-    batches = list(pack(lengths, Group(prefix, list(range(len(lengths)))), budget=budget))
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    for batch in batches:
+    rows = [[7] * length for length in lengths]
+    found = batches(rows, prefix, budget, next_padded)
+    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
+    for batch in found:
         longest = max(lengths[index] for index in batch)
         if len(batch) > 1:
             assert len(batch) * (longest - prefix) <= budget

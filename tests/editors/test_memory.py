@@ -1,0 +1,95 @@
+"""Memory that runs out halves what is run at a time, and nothing is lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from seqedit_bench.editors import EditRequest
+from seqedit_bench.editors import _values as values
+from seqedit_bench.editors._memory import Budget, is_out_of_memory
+from seqedit_bench.tasks.errors import InputError
+
+ERRORS = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory"
+    ),
+    RuntimeError("[...] not enough memory: you tried to allocate 9000000000 bytes."),
+]
+
+
+def first(left: Sequence[int], many: int) -> Sequence[int]:
+    return left[: max(many, 1)]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("size", [8, sys.maxsize])
+def test_everything_is_done_in_batches_that_fit(error: Exception, size: int) -> None:
+    done: list[list[int]] = []
+    relieved: list[int] = []
+
+    def work(batch: Sequence[int]) -> None:
+        if len(batch) > 3:
+            raise error
+        done.append(list(batch))
+
+    budget = Budget(size, "fact", relief=lambda: relieved.append(1))
+    budget.run(range(10), first, work)
+    assert [item for batch in done for item in batch] == list(range(10))
+    assert budget.size in (2, 3)
+    halved = budget.halved
+    assert halved == len(relieved) >= 1
+    budget.run(range(10), first, work)
+    assert budget.halved == halved, "what was learnt is remembered"
+
+
+def test_one_that_does_not_fit_is_an_error_of_one_line() -> None:
+    def work(_: Sequence[int]) -> None:
+        raise MemoryError
+
+    with pytest.raises(InputError, match="out of memory with a single fact: use a smaller model"):
+        Budget(4, "fact").run(range(4), first, work)
+
+
+def test_other_errors_go_through() -> None:
+    def work(_: Sequence[int]) -> None:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    budget = Budget(4, "fact")
+    with pytest.raises(RuntimeError, match="shapes"):
+        budget.run(range(4), first, work)
+    assert budget.halved == 0
+    assert not is_out_of_memory(ValueError("not enough memory"))
+
+
+def test_values_of_a_batch_are_found_in_parts(
+    main_model: PreTrainedModel,
+    make_editor: Callable[..., Any],
+    requests: list[EditRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each request stops at its own threshold, so parts find what the whole batch finds."""
+    editor = make_editor("memit", main_model)
+    whole = editor.solve_values(requests, ["{}"])
+    descend, sizes = values._descend, []
+
+    def scarce(reach: Any, count: int, settings: Any) -> Any:
+        sizes.append(count)
+        if count > 2:
+            raise MemoryError
+        return descend(reach, count, settings)
+
+    monkeypatch.setattr(values, "_descend", scarce)
+    parts = editor.solve_values(requests, ["{}"])
+    assert sizes == [4, 2, 2]
+    for one, other in zip(whole, parts, strict=True):
+        assert torch.allclose(one.delta, other.delta, atol=1e-4)
+    editor.solve_values(requests, ["{}"])
+    assert sizes == [4, 2, 2, 2, 2], "not tried again with every call"
