@@ -43,7 +43,12 @@ IncludePath = Annotated[
     Path | None,
     typer.Option(help="Folder of further lm-eval task files; their functions are code."),
 ]
-Device = Annotated[str | None, typer.Option(help="Torch device; default: the GPU if there is one.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Torch device; default: the GPU if there is one. auto: layers over all GPUs there are."
+    ),
+]
 Dtype = Annotated[
     str,
     typer.Option(

@@ -47,7 +47,8 @@ def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) ->
 
     Args:
         name: An alias of `models.yaml`, a folder, or a hub id.
-        device: Torch device; None takes the GPU if there is one.
+        device: Torch device; None takes the GPU if there is one, `auto` spreads the layers over all
+            GPUs there are.
         dtype: Type of the weights; never the checkpoint's own by default (transformers 5 loads
             half-precision checkpoints as half, where small edits round to nothing).
         cache_dir: Where the bundled model's converted weights are kept.
@@ -58,17 +59,22 @@ def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) ->
     place = locate_model(name, cache_dir=cache_dir)
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype))
+        spread = {"device_map": "auto"} if device == "auto" else {}
+        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **spread)
         tokenizer = AutoTokenizer.from_pretrained(place)
     except Exception as error:  # a spoilt file can fail in any of a dozen libraries
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"cannot load model {name!r} from {place}: {reason}") from error
     if not tokenizer.is_fast:
         raise InputError(f"model {name!r} has no fast tokenizer: subjects cannot be located")
-    try:
-        nn.Module.to(
-            model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise InputError(
+            f"--device auto: memory does not hold all of {name!r}: try --dtype bfloat16"
         )
+    try:
+        if device != "auto":
+            place_on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            nn.Module.to(model, place_on)
         digest = weights_sha256(model)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error

@@ -52,8 +52,8 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the peak in bytes: of the GPU where one is used, else of the process."""
+    """Return the peak in bytes: of all GPUs together where one is used, else of the process."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count())))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

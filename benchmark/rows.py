@@ -83,7 +83,7 @@ class PackedRows(Rows):
         return self._paths[row][column]
 
     def append(self, tokens: Tensor) -> Tensor:
-        many = len(tokens)
+        many, tokens = len(tokens), tokens.to(self._positions.device)
         if self._seen is None:
             prefix = len(self._positions) - len(self.hidden)
             self._seen = torch.zeros(many, len(self._positions), dtype=torch.bool).to(tokens.device)

@@ -72,7 +72,7 @@ def keys_and_layer_output(
         above = record(model, top, input_ids=ids, attention_mask=mask)
     every = torch.arange(len(rows), device=ids.device)
     last = mask.sum(1) - 1
-    keys = by_row(below.kept["key"], len(rows))
+    keys = by_row(below.kept["key"].to(ids.device), len(rows))
     return keys[every, last], above["layer"][every, last]
 
 
@@ -86,7 +86,9 @@ def keys_and_outputs(
         keys (rows, d_ff) and outputs (rows, d_model).
     """
     keys, _ = keys_and_layer_output(model, architecture, layer, layer, rows)
-    return keys, architecture.mlp_out(model, layer)(keys)
+    module = architecture.mlp_out(model, layer)
+    there = keys.to(module.get_parameter("weight").device)
+    return keys, module(there).to(keys.device)
 
 
 def mean_key_by_kind(keys: Tensor) -> Tensor:

@@ -112,11 +112,14 @@ def record(
         modules: What to watch, by a name of your choice.
         keep: Which side to return.
         inputs: What the model is called with.
+
+    Returns:
+        What was seen, on the model's first device, wherever the modules are.
     """
     recording = _Recording(modules, keep=keep)
     with recording, torch.no_grad(), contextlib.suppress(_Stop):
         model(**inputs, use_cache=False)
-    return recording.kept
+    return {name: seen.to(model.device) for name, seen in recording.kept.items()}
 
 
 def cache_argument(model: PreTrainedModel, cache: Cache | None) -> dict[str, Any]:

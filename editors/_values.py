@@ -238,7 +238,7 @@ class _Reach:
         first = torch.stack(
             [(self.owner == owner).nonzero()[0, 0] for owner in self.owner.unique()]
         )
-        self.base = by_row(outputs, len(self.owner))[first, 0].float()
+        self.base = by_row(outputs.to(hidden.device), len(self.owner))[first, 0].float()
         self.base_log_probs = self._log_probs(hidden[self.kl_rows, 0])
 
     def _forward(self) -> Tensor:
@@ -254,7 +254,7 @@ class _Reach:
             position_ids=self.positions,
             use_cache=cache is not None,
             **cache_argument(self.model, cache),
-        ).last_hidden_state
+        ).last_hidden_state.to(self.ids.device)
 
     def _log_probs(self, hidden: Tensor) -> Tensor:
         return functional.log_softmax(output_logits(self.model, hidden).float(), dim=-1)
@@ -269,7 +269,8 @@ class _Reach:
 
         def add(_: str, output: Tensor) -> Tensor:
             states = by_row(output, len(added))
-            edited = torch.cat([states[:, :1] + added[:, None], states[:, 1:]], 1)
+            first = states[:, :1] + added[:, None].to(states.device)
+            edited = torch.cat([first, states[:, 1:]], 1)
             return edited.view_as(output)
 
         below = self.below
@@ -295,7 +296,7 @@ def output_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """Apply the language-model head to final hidden states (..., d_model), soft-capped if it is."""
     head = model.get_output_embeddings()
     assert head is not None, "a causal language model has a head"
-    logits = head(hidden)
+    logits = head(hidden).to(hidden.device)
     cap = getattr(model.config, "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap
 

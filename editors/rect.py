@@ -80,7 +80,7 @@ class RECT(Wrapper[RECTHparams]):
         kept = largest_relative(update, before, self.settings.keep)
         add_change(module, change)
         with torch.no_grad():
-            weight.copy_(torch.where(kept, weight, before))
+            weight.copy_(torch.where(kept.to(weight.device), weight, before))
         return float(torch.where(kept, update, 0.0).norm())
 
     @torch.no_grad()

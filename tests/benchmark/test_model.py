@@ -12,10 +12,11 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from seqedit_bench.benchmark import model as model_module
 from seqedit_bench.benchmark.model import OriginalWeights, load_model, locate_model
+from seqedit_bench.editors._fingerprint import weights_sha256
 from seqedit_bench.tasks import InputError
 
 Make = Callable[..., PreTrainedModel]
@@ -240,3 +241,29 @@ def test_a_matrix_of_zeros_has_a_distance(gpt2: PreTrainedModel) -> None:
     with torch.no_grad():
         gpt2.get_parameter(WEIGHT)[0, 0] = 2
     assert originals.distances()[WEIGHT].l2 == 2.0
+
+
+def test_a_model_spread_over_devices_is_edited_as_one(
+    tiny_folder: Path, tmp_path: Path, make_editor: Callable[..., Any], requests: Any
+) -> None:
+    """With one device there is nothing to spread, but the path is the same."""
+    weights = []
+    for device in ("cpu", "auto"):
+        loaded = load_model(str(tiny_folder), device=device, dtype="float32", cache_dir=tmp_path)
+        editor = make_editor("memit", loaded.model)
+        editor.edit(requests)
+        weights.append(weights_sha256(loaded.model))
+    assert weights[0] == weights[1]
+
+
+def test_a_model_that_no_memory_holds_is_refused(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(
+        AutoModelForCausalLM,
+        "from_pretrained",
+        lambda place, **options: torch.nn.Module.to(load(place, dtype=options["dtype"]), "meta"),
+    )
+    with pytest.raises(InputError, match="--device auto: memory does not hold"):
+        load_model(str(tiny_folder), device="auto", dtype="float32", cache_dir=tmp_path)
