@@ -172,6 +172,7 @@ def train_editor(
     hparams: Sequence[str],
     held_back: int,
     restart: bool,
+    trust_remote_code: bool = False,
     device: str | None,
     cache_dir: Path,
     from_pt: Path | None,
@@ -190,6 +191,7 @@ def train_editor(
         hparams: `key=value` of its hyper-parameters.
         held_back: See `training_data`.
         restart: Begin anew, whatever is there.
+        trust_remote_code: Whether code that comes with the model may run.
         device: Torch device.
         cache_dir: Where the trained network is kept.
         from_pt: Convert this file instead of training.
@@ -213,7 +215,13 @@ def train_editor(
             seed=values.seed,
         )
     observer.note(f"loading {model}")
-    loaded = load_model(model, device=device, dtype="float32", cache_dir=cache_dir)
+    loaded = load_model(
+        model,
+        device=device,
+        dtype="float32",
+        cache_dir=cache_dir,
+        trust_remote_code=trust_remote_code,
+    )
     shape = Architecture.of(loaded.model).shape(loaded.model)
     resolved = resolve_hparams(name, cls, model_name=model, shape=shape, overrides=hparams)
     editor = cls(

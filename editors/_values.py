@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Cache, DynamicCache, PreTrainedModel
 
-from ..tasks.errors import InputError
+from ..tasks.errors import InputError, RequestError
 from ..tasks.requests import SLOT, EditRequest
 from ..tasks.tokenization import Tokenizer, encode, encode_pair, last_token_of_span
 from ._architecture import Architecture
@@ -103,12 +103,24 @@ def optimise_values(
 
     Returns:
         One value a request, in order. A loss that is not finite is reported, not raised.
+
+    Raises:
+        RequestError: a request has no position that could be edited, or does not fit the window.
     """
-    rows = [
-        row
-        for owner, request in enumerate(requests)
-        for row in _rows(tokenizer, request, templates, owner)
-    ]
+    window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    rows: list[_Row] = []
+    for owner, request in enumerate(requests):
+        try:
+            own = _rows(tokenizer, request, templates, owner)
+        except InputError as error:
+            raise RequestError(request.case_id, str(error)) from None
+        longest = max(len(row.ids) for row in own)
+        if window is not None and longest > window:
+            raise RequestError(
+                request.case_id,
+                f"behind a context template it has {longest} tokens, the context window {window}",
+            )
+        rows += own
     with frozen(model):
         reach = _Reach(model, architecture, rows, layer=layer, site=site)
         return _descend(reach, len(requests), settings)
@@ -124,8 +136,8 @@ def _rows(
         last = last_token_of_span(tokenizer, text, end)
         if last >= len(pair.context):
             raise InputError(
-                f"case {request.case_id}: in {text + request.target_new!r} the subject's last "
-                "token merges with the target's first: no position is left to edit"
+                f"in {text + request.target_new!r} the subject's last token merges with the "
+                "target's first: no position is left to edit"
             )
         ids = pair.context + pair.continuation[:-1]
         rows.append(_Row(owner, ids, last, pair.continuation))

@@ -57,6 +57,8 @@ class ModelInfo(_Record):
     """Digest of the unedited weights."""
     num_parameters: int
     dtype: str
+    trust_remote_code: bool
+    """Whether code that came with the model was allowed to run."""
 
 
 class DataInfo(_Record):
@@ -91,6 +93,19 @@ class ProtocolInfo(_Record):
     """Tasks that were due and why they were left out."""
     smoothing: Literal["buckets", "sliding"]
     """How curves of single edits are drawn."""
+
+
+class Ending(_Record):
+    """How far the sequence of edits came, and what became of them."""
+
+    edits_done: int = Field(ge=1)
+    """Edits made or attempted; fewer than `protocol.num_edits` where the run was stopped."""
+    stopped: str | None
+    """Why it ended before the last edit that was asked for; null where it did not."""
+    failed: int = Field(ge=0)
+    """Edits that could not be made; their lines in the journal say why."""
+    collapsed_at: int | None
+    """First edit after which something was not finite: weights, log-likelihoods, losses."""
 
 
 class CurveRecord(_Record):
@@ -213,6 +228,7 @@ class Result(_Record):
     data: DataInfo
     protocol: ProtocolInfo
     seed: int
+    ending: Ending
     curves: Curves
     summary: Summary
     cost: Cost
@@ -220,6 +236,12 @@ class Result(_Record):
     """Library versions, commit, dirty flag, platform, device, start time."""
     journal_sha256: dict[str, str] = Field(min_length=1)
     """Digest of each journal file this was computed from."""
+
+    @property
+    def num_edits(self) -> str:
+        """How many edits the numbers are of, and of how many where that is not all."""
+        done, asked = self.ending.edits_done, self.protocol.num_edits
+        return str(asked) if done == asked else f"{done} of {asked}"
 
     def to_json(self) -> str:
         """Return the result as indented JSON."""

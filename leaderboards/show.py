@@ -44,7 +44,7 @@ def result_tables(result: Result) -> Group:
         "" if protocol.batch_size == 1 else f" ({protocol.mode}, {protocol.batch_size} a call)"
     )
     title = plain(
-        f"{result.editor.name} on {result.model.name}: {protocol.num_edits} edits{batches}, "
+        f"{result.editor.name} on {result.model.name}: {result.num_edits} edits{batches}, "
         f"suite {result.suite.name}@{result.suite.version}, {result.data.source} data"
     )
     tables = [_immediate(result), _final(result)]
@@ -53,7 +53,20 @@ def result_tables(result: Result) -> Group:
         ("one edit at a time", summary.single_edits and summary.single_edits.transfer),
     )
     tables += [_transfer(label, found) for label, found in transfers if found]
-    return Group(Text(), title, *tables, _cost(result))
+    return Group(Text(), title, *_warnings(result), *tables, _cost(result))
+
+
+def _warnings(result: Result) -> list[Text]:
+    """Say what must be known before the numbers are read."""
+    ending = result.ending
+    said = []
+    if ending.stopped is not None:
+        said.append(f"not a full run: stopped at {ending.stopped}")
+    elif ending.collapsed_at is not None:
+        said.append(f"something is NaN or infinite since edit {ending.collapsed_at}")
+    if ending.failed:
+        said.append(f"{ending.failed} edits could not be made: edits.jsonl says why")
+    return [plain(text) for text in said]
 
 
 def _table(headings: Sequence[str]) -> Table:
@@ -79,7 +92,7 @@ def _immediate(result: Result) -> Table:
 
 def _final(result: Result) -> Table:
     summary = result.summary
-    table = _table([f"\nafter {result.protocol.num_edits} edits", "\nnow", "\nunedited"])
+    table = _table([f"\nafter {result.ending.edits_done} edits", "\nnow", "\nunedited"])
     for name, kinds in summary.retention.items():
         for kind in ("instant", "sticky"):
             table.add_row(plain(f"retained {_label(name)}, {kind}"), percent(kinds.get(kind)))
@@ -112,7 +125,7 @@ def _transfer(label: str, found: TransferRecord) -> Table:
 
 
 def _cost(result: Result) -> Table:
-    cost, count = result.cost, result.protocol.num_edits
+    cost, count = result.cost, result.ending.edits_done
     table = _table(["\ncost", "\n"])
     table.add_row("seconds per edit", f"{cost.seconds_edit / count:.2f}")
     table.add_row("seconds of evaluation per edit", f"{cost.seconds_evaluate / count:.2f}")

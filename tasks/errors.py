@@ -13,6 +13,21 @@ class InputError(ValueError):
     """
 
 
+class RequestError(InputError):
+    """One fact cannot be edited; others can.
+
+    Editors raise it before they have changed anything. A run writes it down and goes on.
+
+    Args:
+        case_id: Which fact.
+        reason: Why.
+    """
+
+    def __init__(self, case_id: int, reason: str) -> None:
+        super().__init__(f"case {case_id}: {reason}")
+        self.case_id, self.reason = case_id, reason
+
+
 class NoDocuments(InputError):
     """A task has nothing to ask: no record of the data has prompts of its kind."""
 
