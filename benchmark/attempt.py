@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from torch.linalg import LinAlgError  # pyright: ignore[reportPrivateImportUsage]
+import torch
 
 from ..editors import Editor, EditReport, EditRequest
 from ..tasks.errors import InputError, RequestError
 from ..tasks.tokenization import encode_pair
+
+_NO_SOLUTION: type[Exception] = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]
 
 
 class Attempt(NamedTuple):
@@ -53,7 +55,7 @@ def attempt(editor: Editor, requests: Sequence[EditRequest], *, window: int) -> 
             known = error.case_id in {request.case_id for request in left}
             refused = [error.case_id] if known else [request.case_id for request in left]
             failed |= dict.fromkeys(refused, _one_line(error.reason))
-        except (InputError, LinAlgError) as error:
+        except (InputError, _NO_SOLUTION) as error:
             failed |= {request.case_id: _one_line(str(error)) for request in left}
     # An editor that reports nothing of single facts has empty reports.
     found = report.per_request or tuple({} for _ in left)

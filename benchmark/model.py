@@ -72,7 +72,7 @@ def load_model(
         tokenizer = AutoTokenizer.from_pretrained(place, **own_code)
     except Exception as error:  # a spoilt file can fail in any of a dozen libraries
         reason = " ".join(str(error).split())[:200]
-        if "trust_remote_code" in reason:
+        if "trust_remote_code" in str(error):
             raise InputError(
                 f"model {name!r} comes with Python code of its own: read it, and if you trust it "
                 "say --trust-remote-code"

@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..tasks.errors import InputError
-from ..tasks.sources import file_sha256
+from ..tasks.sources import file_sha256, read_text
 from ..tasks.tokenization import Tokenizer, encode
 from ._architecture import Architecture, oriented
 from ._base import Progress, silent
@@ -229,9 +229,9 @@ def _documents(source: str, wanted: int) -> list[str]:
         if source == "bundled":
             path = Path(str(files("seqedit_bench.tasks"))) / "data" / "prose.txt"
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"text file {path}: {error}") from error
+            text = read_text(path)
+        except InputError as error:
+            raise InputError(f"text file {error}") from None
         documents = [block.strip() for block in text.split("\n\n") if block.strip()]
     random.Random(DOCUMENT_SEED).shuffle(documents)
     return documents

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from .comparable import ensure_comparable
 from .results import Result
-from .show import number, percent, plain
+from .show import number, percent, plain, seconds
 
 
 def largest_distance(result: Result) -> dict[str, float | None]:
@@ -68,7 +68,7 @@ _COLUMNS: list[_Column] = [
     ("F1", _mean_f1),
     ("ppl", _perplexity),
     ("moved", lambda result: number(largest_distance(result).get("l2_relative", 0.0))),
-    ("s/edit", lambda result: f"{result.cost.seconds_edit / result.ending.edits_done:.2f}"),
+    ("s/edit", lambda result: seconds(result.cost.seconds_edit / result.ending.edits_done)),
 ]
 _ALWAYS = {"edits", "moved", "s/edit"}
 _WHERE_THEY_DIFFER: list[_Column] = [

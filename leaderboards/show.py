@@ -10,20 +10,34 @@ from rich.text import Text
 
 from .results import Result, TransferRecord
 
+_LONGEST = 400
+"""Characters that are shown of a text."""
+_LARGE = 1e6
+"""What is written with all its digits is smaller."""
+
 
 def plain(text: str) -> Text:
-    """Make text that can come from anyone safe to show: no markup, no control characters."""
+    """Make text that can come from anyone safe to show: no markup, no control characters, short."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
     return Text("".join(letter if letter.isprintable() else "\ufffd" for letter in text))
 
 
 def percent(value: float | None) -> str:
     """Show a share."""
-    return "-" if value is None else f"{round(100 * value, 1) + 0.0:.1f}"
+    if value is None or abs(value) < _LARGE:
+        return "-" if value is None else f"{round(100 * value, 1) + 0.0:.1f}"
+    return number(100 * value)
 
 
 def number(value: float | None) -> str:
     """Show three digits."""
     return "-" if value is None else f"{value:.3g}"
+
+
+def seconds(value: float) -> str:
+    """Show hundredths."""
+    return f"{value:.2f}" if abs(value) < _LARGE else number(value)
 
 
 def measured(metric: str, value: float | None) -> str:
@@ -127,8 +141,8 @@ def _transfer(label: str, found: TransferRecord) -> Table:
 def _cost(result: Result) -> Table:
     cost, count = result.cost, result.ending.edits_done
     table = _table(["\ncost", "\n"])
-    table.add_row("seconds per edit", f"{cost.seconds_edit / count:.2f}")
-    table.add_row("seconds of evaluation per edit", f"{cost.seconds_evaluate / count:.2f}")
+    table.add_row("seconds per edit", seconds(cost.seconds_edit / count))
+    table.add_row("seconds of evaluation per edit", seconds(cost.seconds_evaluate / count))
     table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
     return table
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 60
+
 
 class InputError(ValueError):
     """A mistake in the input: says what, where and what to do, in one line.
@@ -34,6 +36,16 @@ class NoDocuments(InputError):
 
 class OtherStream(NoDocuments):
     """A task asks about edits of another kind than those that are made."""
+
+
+def shown(text: str) -> str:
+    """Return a text as a message repeats it: quoted, and not at any length.
+
+    Example:
+        >>> shown("a" * 100)
+        "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"
+    """
+    return repr(text if len(text) <= _LONGEST else text[:_LONGEST] + "...")
 
 
 def unknown_name(

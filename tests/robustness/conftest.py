@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from rich.console import Console
 
-from seqedit_bench.benchmark import RunConfig
+from seqedit_bench.benchmark import RunConfig, runner
 from seqedit_bench.benchmark.display import PlainLines
-from seqedit_bench.benchmark.runner import run
 from seqedit_bench.editors import _hparams
 from seqedit_bench.leaderboards import Result, read_result
 
@@ -29,15 +30,17 @@ checkpoint: {retention: 2}
 score: {counterfact: [es, ps, ns], zsre: [efficacy]}
 smoothing: buckets
 """
+ENDS = SUITE.replace(
+    "score:",
+    "start_end: [heldout_perplexity]\n"
+    "single_edit: {edits: zsre, num_edits: 2, tasks: [zsre_efficacy, zsre_completion]}\n"
+    "score:",
+)
+"""The same with something asked at both ends, and edits beside the sequence."""
 EVERYTHING = (
-    SUITE.replace("counterfact_ns]", "counterfact_ns, counterfact_free, counterfact_fluency]")
+    ENDS.replace("counterfact_ns]", "counterfact_ns, counterfact_free, counterfact_fluency]")
     .replace("{retention: 2}", "{retention: 2, generation: 3, sst2_ll: 4}")
-    .replace(
-        "score:",
-        "start_end: [heldout_perplexity, sst2_gen]\n"
-        "single_edit: {edits: zsre, num_edits: 2, tasks: [zsre_efficacy, zsre_completion]}\n"
-        "score:",
-    )
+    .replace("[heldout_perplexity]", "[heldout_perplexity, sst2_gen]")
 )
 
 
@@ -82,13 +85,14 @@ def moments_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run_editor(tiny_folder: Path, moments_cache: Path, tmp_path: Path) -> Runner:
+def run_editor(
+    tiny_folder: Path, moments_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Runner:
     """Run an editor on the tiny model and a suite, `SUITE` if none is given."""
-    import io
 
-    from rich.console import Console
-
-    def call(editor: str, *, suite: str = SUITE, **options: Any) -> Run:
+    def call(editor: str, *, suite: str = SUITE, plots: bool = True, **options: Any) -> Run:
+        if not plots:  # a third of the time of a run this small
+            monkeypatch.setattr(runner, "plot_run", lambda *_: [])
         path = tmp_path / "suite.yaml"
         path.write_text(suite, encoding="utf-8")
         shown = io.StringIO()
@@ -100,7 +104,7 @@ def run_editor(tiny_folder: Path, moments_cache: Path, tmp_path: Path) -> Runner
             "cache_dir": moments_cache,
             "hparams": small(editor),
         }
-        outcome = run(RunConfig(**{**request, **options}), PlainLines(Console(file=shown)))
+        outcome = runner.run(RunConfig(**{**request, **options}), PlainLines(Console(file=shown)))
         folder = outcome.path.parent
         assert read_result(folder).to_json() == outcome.result.to_json()
         lines = (folder / "edits.jsonl").read_text(encoding="utf-8").splitlines()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from robustness.conftest import EVERYTHING, Runner
+from robustness.conftest import ENDS, EVERYTHING, Runner
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -68,7 +68,8 @@ def test_weights_that_become_nan(
     editor: str, poisoned: Callable[..., None], run_editor: Runner
 ) -> None:
     poisoned(editor, "nan")
-    done = run_editor(editor)
+    plots = editor in ("memit", "grace")
+    done = run_editor(editor, plots=plots)
     assert [line["edit"] for line in done.edits] == [1, 2, 3, 4]
     assert ["collapsed" in line for line in done.edits] == [False, False, True, True]
     for line in done.edits[AT - 1 :]:
@@ -80,17 +81,24 @@ def test_weights_that_become_nan(
     assert (result.ending.stopped, result.ending.failed) == (None, 0)
     assert result.curves.checkpoints == [0, 2, 4]
     assert result.curves.retention["es"].instant[-1] in (0.0, None)
-    assert {path.suffix for path in done.folder.iterdir()} == {".json", ".jsonl", ".png", ".svg"}
+    assert (done.folder / "curves.png").exists() == plots
     assert "edit 4 of 4" in done.shown
 
 
-@pytest.mark.parametrize("poison", ["one nan", "one inf", "huge", "tiny"])
-@pytest.mark.parametrize("editor", ["memit_seq", "mend", "lora", "prune+ft"])
+@pytest.mark.parametrize(
+    ("editor", "poison"),
+    [
+        *((editor, "one inf") for editor in ("memit_seq", "mend", "prune+ft", "alphaedit")),
+        *((editor, "huge") for editor in ("memit_seq", "rome", "lora", "prune+ft")),
+        ("ultraedit", "one nan"),
+        ("rome", "tiny"),
+    ],
+)
 def test_weights_spoilt_in_other_ways(
     editor: str, poison: str, poisoned: Callable[..., None], run_editor: Runner
 ) -> None:
     poisoned(editor, poison)
-    done = run_editor(editor)
+    done = run_editor(editor, plots=False)
     assert len(done.edits) == 4
     for line in done.edits:
         whole = None not in line["distance"].values() and line["metrics"]["es_nll_new"] is not None
@@ -99,7 +107,7 @@ def test_weights_spoilt_in_other_ways(
             assert "collapsed" in line
 
 
-@pytest.mark.parametrize("editor", ["memit", "grace", "in_context"])
+@pytest.mark.parametrize("editor", ["memit", "grace"])
 def test_everything_is_measured_on_a_broken_model(
     editor: str, poisoned: Callable[..., None], run_editor: Runner
 ) -> None:
@@ -116,10 +124,10 @@ def test_everything_is_measured_on_a_broken_model(
         assert json.loads(single[0])["metrics"]["efficacy_nll"] is not None
 
 
-@pytest.mark.parametrize("editor", ["memit", "grace", "mend"])
+@pytest.mark.parametrize("editor", ["memit", "grace"])
 def test_stop_on_collapse(editor: str, poisoned: Callable[..., None], run_editor: Runner) -> None:
     poisoned(editor, "nan")
-    done = run_editor(editor, suite=EVERYTHING, stop_on_collapse=True)
+    done = run_editor(editor, suite=ENDS, stop_on_collapse=True)
     ending = done.result.ending
     assert (ending.edits_done, done.result.protocol.num_edits) == (AT, 4)
     assert (len(done.edits), ending.collapsed_at) == (AT, AT)
@@ -133,7 +141,7 @@ def test_stop_on_collapse(editor: str, poisoned: Callable[..., None], run_editor
 
 
 def test_a_whole_run_is_not_stopped(run_editor: Runner) -> None:
-    done = run_editor("none", stop_on_collapse=True)
+    done = run_editor("none", stop_on_collapse=True, plots=False)
     assert done.result.ending.model_dump() == {
         "edits_done": 4,
         "stopped": None,
