@@ -423,8 +423,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise KeyboardInterrupt
     except (InputError, ResultError, _UsageError) as error:
         # The message of click's errors names the option only when formatted.
-        text = getattr(error, "format_message", error.__str__)()
-        sys.stderr.write(f"error: {' '.join(text.split())}\n")
+        text = " ".join(getattr(error, "format_message", error.__str__)().split())
+        # Messages repeat names out of files, which must not steer the terminal.
+        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+        sys.stderr.write(f"error: {shown}\n")
         raise SystemExit(2) from None
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("stopped: what was done so far is in the run directory or the cache\n")

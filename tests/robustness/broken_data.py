@@ -122,7 +122,8 @@ def _zsre() -> list[Broken]:
     return [Broken(f"zsre: {n}", "zsre_mend_eval.json", encoded([c]), s, run) for n, c, s in cases]
 
 
-def _parquet(columns: dict[str, list[Any]]) -> bytes:
+def parquet_file(columns: dict[str, list[Any]]) -> bytes:
+    """Return a table as a file."""
     stream = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), stream)
     return stream.getvalue()
@@ -144,17 +145,21 @@ def _glue() -> list[Broken]:
     lines.append(Broken("cola: idx twice", "cola_train.jsonl", twice, "same idx", run))
     tables = [
         ("garbage", b"PAR1 no PAR1", "not a parquet file"),
-        ("cut", _parquet({"sentence": ["a"], "label": [1]})[:-9], "not a parquet file"),
+        ("cut", parquet_file({"sentence": ["a"], "label": [1]})[:-9], "not a parquet file"),
         ("empty", b"", "not a parquet file"),
-        ("a column missing", _parquet({"label": [1]}), ": record 0: field sentence"),
+        ("a column missing", parquet_file({"label": [1]}), ": record 0: field sentence"),
         (
             "labels NaN",
-            _parquet({"sentence": ["a"], "label": [float("nan")]}),
+            parquet_file({"sentence": ["a"], "label": [float("nan")]}),
             ": record 0: fi",
         ),
-        ("texts of bytes", _parquet({"sentence": [b"a"], "label": [1]}), ": record 0: field sent"),
-        ("nulls", _parquet({"sentence": [None], "label": [1]}), ": record 0: field sentence"),
-        ("no rows", _parquet({"sentence": [], "label": []}), "no row with idx"),
+        (
+            "texts of bytes",
+            parquet_file({"sentence": [b"a"], "label": [1]}),
+            ": record 0: field sent",
+        ),
+        ("nulls", parquet_file({"sentence": [None], "label": [1]}), ": record 0: field sentence"),
+        ("no rows", parquet_file({"sentence": [], "label": []}), "no row with idx"),
     ]
     lines += [Broken(f"cola parquet: {n}", "cola_train.parquet", c, s, run) for n, c, s in tables]
     return lines
@@ -169,7 +174,7 @@ def _texts() -> list[Broken]:
         Broken(
             "wikitext: no column",
             "wikitext-2-raw.test.parquet",
-            _parquet({"a": ["x"]}),
+            parquet_file({"a": ["x"]}),
             ": record 0: no column text",
             heldout,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from seqedit_bench.benchmark.attempt import attempt
 from seqedit_bench.benchmark.tiny_models import build_tokenizer
+from seqedit_bench.benchmark.trial import FACTS, Trial, differing
 from seqedit_bench.editors import Editor, EditReport, EditRequest, get_editor
 from seqedit_bench.tasks import InputError, RequestError
 
@@ -225,3 +227,23 @@ def test_what_the_window_does_not_hold_never_reaches_the_editor(
     made = attempt(editor, facts_of("A", "word " * 300), window=256)
     assert editor.calls == [[1]]
     assert "the context window 256" in made.failed[2]
+
+
+# --- Before anything has changed --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("editor", ["lora", "ft", "ultraedit", "grace", "mend", "memit_seq"])
+def test_an_editor_refuses_before_it_changes_anything(editor: str, tmp_path: Path) -> None:
+    """What a fact without tokens leaves behind would be written to later facts' account."""
+    trial = Trial(editor, get_editor(editor), "gpt2", cache_dir=tmp_path)
+    tried = trial.prepared()
+    tried.edit([FACTS[0]])
+    before = tried.see()
+    state = {name: value.clone() for name, value in tried.editor.state_dict().items()}
+    nothing = dataclasses.replace(FACTS[1], target_new="")
+    with pytest.raises(InputError, match="no token"):
+        tried.edit([nothing])
+    after = tried.see()
+    assert not differing(before.tensors, after.tensors)
+    assert not differing(before.answers, after.answers)
+    assert not differing(state, tried.editor.state_dict())
