@@ -31,7 +31,7 @@ from seqedit_bench.tasks.glue_fewshot.glue import read_split
 from seqedit_bench.tasks.sources import Source
 
 FUZZ = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -19,7 +19,7 @@ from seqedit_bench.tasks.tokenization import encode, encode_pair, last_token_of_
 
 LONG = "It was a long way to the sea and back. " * 40
 FACTS: dict[str, dict[str, str]] = {
-    "plain": {"subject": "France"},
+    "plain": {},
     "combining marks": {"subject": "Ame\u0301lie Zu\u0308rich"},
     "right to left": {"subject": "\u05d9\u05e8\u05d5\u05e9\u05dc\u05d9\u05dd"},
     "both directions": {"subject": "\u0627\u0644\u0642\u0627\u0647\u0631\u0629 (Cairo)"},
