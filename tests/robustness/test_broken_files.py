@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from robustness.broken import RECORD, SUITE, Broken, encoded
@@ -70,3 +72,38 @@ def test_broken_file(broken: Broken, words: dict[str, str], tmp_path: Path) -> N
     assert (broken.names or path.name) in done.err, done.err
     assert re.search(broken.says, done.err), done.err
     assert left(folder, Path.cwd()) == before
+
+
+@pytest.mark.parametrize("file", ["counterfact.jsonl", "counterfact.json", "my.yaml", "r.json"])
+def test_a_file_that_must_not_be_read(
+    file: str, words: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs the tests may be allowed to read everything."""
+    path = tmp_path / file
+    path.write_bytes(b"{}")
+    opened = Path.open
+
+    def refuse(self: Path, *args: Any, **options: Any) -> Any:
+        if self.name == file:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *args, **options)
+
+    command = {".yaml": "{run} --suite {path}", "r.json": "compare {path}"}
+    chosen = command.get(path.suffix) or command.get(file) or "{run} --data-dir {folder}"
+    monkeypatch.setattr(Path, "open", refuse)
+    done = seqedit(*shlex.split(chosen.format(path=path, folder=tmp_path, **words)))
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert f"{path}: cannot be read: Permission denied" in done.err
+
+
+@pytest.mark.parametrize("file", ["counterfact.jsonl", "counterfact.json"])
+def test_a_byte_order_mark_and_line_ends_of_elsewhere(
+    file: str, words: dict[str, str], tmp_path: Path
+) -> None:
+    records = [RECORD, {**RECORD, "case_id": 1}]
+    lines = file.endswith("jsonl")
+    text = "\r\n".join(map(json.dumps, records)) if lines else json.dumps(records, indent=1)
+    (tmp_path / file).write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    done = seqedit(*shlex.split(words["run"]), "--data-dir", tmp_path, "--output", tmp_path / "run")
+    assert done.code == 0, done.err
