@@ -41,7 +41,16 @@ DataSource = Annotated[
 ]
 IncludePath = Annotated[
     Path | None,
-    typer.Option(help="Folder of further lm-eval task files; their functions are code."),
+    typer.Option(
+        help="Folder of further lm-eval task files; what they name by !function is code and runs "
+        "as you."
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
+    ),
 ]
 Device = Annotated[
     str | None,
@@ -71,7 +80,13 @@ def run_command(
     editor: Editor,
     editor_path: EditorPath = None,
     model: Model = "smollm2-135m",
-    suite: Annotated[str, typer.Option(help="Suite name or YAML file: `list suites`.")] = "quick",
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="Suite name or YAML file: `list suites`. The file is data; tasks it names from "
+            "--include-path are code."
+        ),
+    ] = "quick",
     edits: Annotated[str | None, typer.Option(help="Edit stream; default: the suite's.")] = None,
     num_edits: Annotated[int | None, typer.Option(min=1, help="Facts to edit.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Facts per call of the editor.")] = 1,
@@ -98,6 +113,15 @@ def run_command(
         typer.Option(help="Tasks of the suite to leave out, comma-separated, or single_edit."),
     ] = None,
     include_path: IncludePath = None,
+    stop_on_collapse: Annotated[
+        bool,
+        typer.Option(
+            "--stop-on-collapse",
+            help="End the sequence at the first edit that leaves NaN or infinity: in edited "
+            "weights, in log-likelihoods of its prompts, or in the editor's losses.",
+        ),
+    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
     data_dir: DataDir = None,
     data_source: DataSource = None,
     device: Device = None,
@@ -239,6 +263,7 @@ def moments_command(
         typer.Option(help="Layers, e.g. 3,4,5; default: all that our editors need for this model."),
     ] = None,
     mom2_dtype: Annotated[str, typer.Option(help="Type of the sums, or float64.")] = "float32",
+    trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
     cache_dir: CacheDir = DEFAULT_CACHE,
 ) -> None:
@@ -254,6 +279,7 @@ def moments_command(
             num_tokens=tokens,
             layers=_layers(layers),
             mom2_dtype=mom2_dtype,
+            trust_remote_code=trust_remote_code,
             device=device,
             cache_dir=cache_dir,
             observer=display,
@@ -310,6 +336,7 @@ def train_command(
     from_pt: Annotated[
         Path | None, typer.Option(help="Convert a published .pt checkpoint instead.")
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
     cache_dir: CacheDir = DEFAULT_CACHE,
 ) -> None:
@@ -330,6 +357,7 @@ def train_command(
             hparams=tuple(hparams or ()),
             held_back=hold_back,
             restart=restart,
+            trust_remote_code=trust_remote_code,
             device=device,
             cache_dir=cache_dir,
             from_pt=from_pt,
@@ -408,8 +436,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise KeyboardInterrupt
     except (InputError, ResultError, _UsageError) as error:
         # The message of click's errors names the option only when formatted.
-        text = getattr(error, "format_message", error.__str__)()
-        sys.stderr.write(f"error: {' '.join(text.split())}\n")
+        text = " ".join(getattr(error, "format_message", error.__str__)().split())
+        # Messages repeat names out of files, which must not steer the terminal.
+        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+        sys.stderr.write(f"error: {shown}\n")
         raise SystemExit(2) from None
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("stopped: what was done so far is in the run directory or the cache\n")

@@ -51,6 +51,10 @@ class RunConfig(BaseModel):
     """Where data comes from; a data folder if one is named."""
     data_dir: Path | None = None
     """Folder with the official files."""
+    stop_on_collapse: bool = False
+    """Whether the first edit after which something is not finite is the last."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a model may run."""
     device: str | None = None
     """Torch device; None takes the GPU if there is one."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -68,5 +72,5 @@ class RunConfig(BaseModel):
         """Return the run directory: the one asked for, or runs/<suite>/<model>/<editor>/<time>."""
         if self.output is not None:
             return self.output
-        model = self.model.rstrip("/").rsplit("/", 1)[-1]
+        model = Path(self.model).resolve().name  # of a folder such as `.`, its own name
         return Path("runs", suite, model, self.editor, now.strftime("%Y%m%d-%H%M%S"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -35,7 +36,8 @@ class _Running:
     def add(self, line: dict[str, Any]) -> None:
         self.done = line["edit"]
         self._recent.append(line["metrics"])
-        self.distance = max(line["distance"].values(), default=0.0) or 0.0
+        distances = list(line["distance"].values())
+        self.distance = math.nan if None in distances else max(distances, default=0.0)
 
     def measured(self, line: dict[str, Any], retained: dict[str, float]) -> None:
         self.retained = retained

@@ -79,7 +79,11 @@ class EditedLM(SequentialEditLM):
             if num_edits > len(cases):
                 raise InputError(f"num_edits={num_edits}: {edits} has {len(cases)} edits here")
         loaded = load_model(
-            config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
+            config.model,
+            device=config.device,
+            dtype=config.dtype,
+            cache_dir=config.cache_dir,
+            trust_remote_code=config.trust_remote_code,
         )
         instance, held = None, ExitStack()
         if num_edits:

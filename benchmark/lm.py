@@ -25,6 +25,8 @@ class _Prompt(NamedTuple):
     """Tokens more than the bare prompt has."""
 
 
+_SHOWN = 40
+"""Characters of a text that a message repeats."""
 _DECODING_KEYS = {"until", "max_gen_toks", "do_sample", "temperature", "top_k"}
 
 
@@ -153,6 +155,18 @@ class SequentialEditLM(HFLM):
         for request, prompt, hit in zip(requests, prompts, hits, strict=False):
             self.interventions.count(request, hit, prompt.added)
 
+    def refusal(self, context: str, continuation: str) -> str | None:
+        """Return why a continuation cannot be scored, or None if it can."""
+        try:
+            length = len(self.pair(context, continuation).continuation)
+        except InputError as error:
+            return str(error)
+        # Behind another prompt it can have a token more.
+        if length < self.max_length:
+            return None
+        shown = continuation if len(continuation) <= _SHOWN else f"{continuation[:_SHOWN]}..."
+        return f"continuation {shown!r} has {length} tokens, the context window {self.max_length}"
+
     def pair(self, context: str, continuation: str) -> Pair:
         """Return a request in tokens; an empty context becomes the prefix token."""
         pair = encode_pair(self.tokenizer, context, continuation)
@@ -222,7 +236,8 @@ class SequentialEditLM(HFLM):
                 f"{type(self._hooks).__name__} cannot follow: leave the task out (--skip)"
             )
         changed = copy.copy(request)
-        changed.arguments = (prompt, arguments)
+        # A broken model has no probabilities to sample from, and the run goes on.
+        changed.arguments = (prompt, {**arguments, "remove_invalid_values": True})
         return super().generate_until([changed], disable_tqdm=True)[0]
 
     def _decoding(self, arguments: Mapping[str, Any]) -> Decoding:

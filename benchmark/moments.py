@@ -31,6 +31,7 @@ def precompute(
     num_tokens: int | None,
     layers: list[int] | None,
     mom2_dtype: str,
+    trust_remote_code: bool = False,
     device: str | None,
     cache_dir: Path,
     observer: Observer,
@@ -43,6 +44,7 @@ def precompute(
         num_tokens: Tokens to average over; None takes 10 * d_ff.
         layers: Which layers; None takes those of all editors that need them.
         mom2_dtype: float32 or float64.
+        trust_remote_code: Whether code that comes with the model may run.
         device: Torch device.
         cache_dir: Folder of the cache.
         observer: Told about progress.
@@ -52,7 +54,13 @@ def precompute(
     """
     if mom2_dtype not in ("float32", "float64"):
         raise InputError(f"--mom2-dtype {mom2_dtype!r}: float32 or float64")
-    loaded = load_model(model, device=device, dtype="float32", cache_dir=cache_dir)
+    loaded = load_model(
+        model,
+        device=device,
+        dtype="float32",
+        cache_dir=cache_dir,
+        trust_remote_code=trust_remote_code,
+    )
     architecture = Architecture.of(loaded.model)
     shape = architecture.shape(loaded.model)
     if layers is None:

@@ -75,9 +75,15 @@ class Plan:
         limit = self.config.downstream_limit
         return {name: limit for name in self.config.downstream} if limit else {}
 
-    def due(self, done: int, before: int) -> list[str]:
-        """Return the tasks to ask after `done` edits, the last batch having begun at `before`."""
-        ends = done in (0, len(self.cases))
+    def due(self, done: int, before: int, *, last: bool = False) -> list[str]:
+        """Return the tasks to ask after `done` edits, the last batch having begun at `before`.
+
+        Args:
+            done: Edits made so far.
+            before: How many there were before the last batch.
+            last: Whether no more follow, though more were asked for.
+        """
+        ends = last or done in (0, len(self.cases))
         names = [
             name
             for name, every in self.checkpoint.items()

@@ -77,6 +77,7 @@ def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:
             weights_sha256=loaded.weights_sha256,
             num_parameters=loaded.model.num_parameters(),
             dtype=config.dtype,
+            trust_remote_code=config.trust_remote_code,
         ),
         data=DataInfo(
             source=plan.source.name,

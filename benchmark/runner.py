@@ -7,14 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from ..editors import Editor, EditReport
+from ..editors import Editor
 from ..leaderboards import Result
 from ..leaderboards import summary as summaries
 from ..leaderboards.plot import plot_run
-from ..leaderboards.results import Cost
+from ..leaderboards.results import Cost, Ending
 from ..tasks import EditCase, InputError
 from . import provenance
+from .attempt import Attempt, attempt
 from .clock import Clock
+from .collapse import collapse
 from .config import RunConfig
 from .journal import Journal
 from .lm import SequentialEditLM
@@ -24,7 +26,11 @@ from .observer import Line, Observer, Silent
 from .plan import Plan, make_plan
 from .ready import make_ready
 from .record import Record, describe
+from .scorable import refuse_unscorable
 from .single_edit import SingleEditor
+
+MOST_REFUSED = 10
+"""A run whose first edits, so many, are all refused has a mistake that is not theirs."""
 
 
 class Outcome(NamedTuple):
@@ -67,10 +73,15 @@ def _prepare(plan: Plan, journal: Journal, observer: Observer) -> tuple[_Loop, R
         observer.note(f"{task} is not measured: {reason}")
     observer.note(f"loading {config.model}")
     loaded = load_model(
-        config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
+        config.model,
+        device=config.device,
+        dtype=config.dtype,
+        cache_dir=config.cache_dir,
+        trust_remote_code=config.trust_remote_code,
     )
     ready = make_ready(config, plan.editor_class, loaded, observer)
     loop = _Loop(plan, loaded, ready.editor, journal, observer, ready.clock)
+    refuse_unscorable(loop.lm, [*plan.cases, *(plan.single.cases if plan.single else ())])
     return loop, describe(plan, loaded, ready)
 
 
@@ -96,6 +107,7 @@ class _Loop:
         self.edits: list[Line] = []
         self.checkpoints: list[Line] = []
         self.single_edits: list[Line] = []
+        self.stopped: str | None = None
         device = loaded.model.device
         self.preparing, self.editing, self.evaluating = preparing, Clock(device), Clock(device)
 
@@ -105,25 +117,49 @@ class _Loop:
         size = self.plan.batch_size
         for start in range(0, len(self.cases), size):
             self._edit(self.cases[start : start + size])
-            if names := self.plan.due(len(self.edits), start):
+            last = self._stops()
+            if names := self.plan.due(len(self.edits), start, last=last):
                 self._checkpoint(names)
+            if last:
+                break
         # The sequence's own cost: what comes beside it is not counted.
         self.seconds = (self.editing.total, self.evaluating.total)
-        if self.single:
+        if self.single and not self.stopped:
             self.single_edits = self.single.run(
                 self.editing, self.evaluating, self.journal.append_single, self.observer.working
             )
 
+    def _stops(self) -> bool:
+        """Say whether the edits made so far are all there will be, though more were asked for.
+
+        Raises:
+            InputError: every one of them was refused: the mistake is not theirs.
+        """
+        done = len(self.edits)
+        if done >= MOST_REFUSED and all("failed" in line for line in self.edits):
+            raise InputError(
+                f"none of the first {done} edits could be made, the first because "
+                f"{self.edits[0]['failed']}"
+            )
+        first = self._collapsed() if self.plan.config.stop_on_collapse else None
+        if first is not None and done < len(self.cases):
+            self.stopped = f"collapse at edit {first['edit']}: {first['collapsed']}"
+            self.observer.note(f"stopped after {done} edits: {self.stopped}")
+        return self.stopped is not None
+
+    def _collapsed(self) -> Line | None:
+        return next((line for line in self.edits if "collapsed" in line), None)
+
     def _edit(self, batch: Sequence[EditCase]) -> None:
         self.loaded.model.eval()
         with self.editing:
-            report = self.editor.edit([case.request for case in batch])
+            made = attempt(self.editor, [case.request for case in batch], window=self.lm.max_length)
         self.loaded.model.eval()
         with self.evaluating, self.editor.measured():
             found = self._ask(self.suite.each_edit, batch)
             distance = {name: value.l2 for name, value in self.originals.distances().items()}
-        for index, case in enumerate(batch):
-            line = self._edit_line(index, case, report, found[case.case_id], distance, len(batch))
+        for case in batch:
+            line = self._edit_line(case, made, found[case.case_id], distance, len(batch))
             self.edits.append(self.journal.append_edit(line))
             self.observer.edited(self.edits[-1])
         self.lm.interventions.clear()
@@ -135,15 +171,14 @@ class _Loop:
 
     def _edit_line(
         self,
-        index: int,
         case: EditCase,
-        report: EditReport,
+        made: Attempt,
         found: Line,
         distance: dict[str, float],
         batch: int,
     ) -> Line:
         request = case.request
-        return {
+        line: Line = {
             "edit": len(self.edits) + 1,
             "case_id": case.case_id,
             "relation_id": request.relation_id,
@@ -152,8 +187,8 @@ class _Loop:
             "target_new": request.target_new,
             "target_true": request.target_true,
             **found,
-            "editor": report.per_request[index] if report.per_request else {},
-            "update_norm": report.update_norms,
+            "editor": made.reports.get(case.case_id, {}),
+            "update_norm": made.update_norms,
             "distance": distance,
             **self._interventions(case.case_id),
             "seconds": {
@@ -161,6 +196,11 @@ class _Loop:
                 "evaluate": self.evaluating.last / batch,
             },
         }
+        if (reason := made.failed.get(case.case_id)) is not None:
+            line["failed"] = reason
+        if (reason := collapse(line)) is not None:
+            line["collapsed"] = reason
+        return line
 
     def _interventions(self, case_id: int | None = None) -> Line:
         """Return what an editor beside the weights did to this evaluation's requests, by task."""
@@ -221,6 +261,12 @@ class _Loop:
         editing, evaluating = self.seconds
         return Result(
             **record._asdict(),
+            ending=Ending(
+                edits_done=len(edits),
+                stopped=self.stopped,
+                failed=sum("failed" in line for line in edits),
+                collapsed_at=first["edit"] if (first := self._collapsed()) else None,
+            ),
             curves=curves,
             summary=summaries.summary(edits, checkpoints, self.single_edits, curves, score),
             cost=Cost(

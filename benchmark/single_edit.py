@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..editors import Editor
+from .attempt import attempt
 from .clock import Clock
 from .lm import SequentialEditLM
 from .model import OriginalWeights
@@ -57,11 +58,11 @@ class SingleEditor:
         with torch.random.fork_rng():
             for number, case in enumerate(cases, start=1):
                 with editing:
-                    report = self._editor.edit([case.request])
+                    made = attempt(self._editor, [case.request], window=self._lm.max_length)
                 self._lm.model.eval()
                 with evaluating, self._editor.measured():
                     after = self._measure([case.case_id])
-                line = {
+                line: Line = {
                     "edit": number,
                     "edits": self._plan.stream.name,
                     "case_id": case.case_id,
@@ -71,9 +72,11 @@ class SingleEditor:
                     "completion_prompt": case.completion_prompt,
                     "unedited": before[case.case_id]["metrics"],
                     **after[case.case_id],
-                    "update_norm": report.update_norms,
+                    "update_norm": made.update_norms,
                     "seconds": {"edit": editing.last, "evaluate": evaluating.last},
                 }
+                if made.failed:
+                    line["failed"] = made.failed[case.case_id]
                 lines.append(write(line))
                 self._restore()
                 progress(f"single {self._plan.stream.name} edits", number, len(cases))

@@ -8,11 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..tasks.edits import STREAMS
 from ..tasks.errors import InputError, unknown_name
+from ..tasks.sources import read_text
+from ..tasks.yamltext import parse_yaml
 
 
 class _Part(BaseModel):
@@ -104,10 +105,11 @@ def load_suite(name: str) -> Suite:
             raise unknown_name("suite", name, available_suites())
         path = _folder() / f"{name}.yaml"
     try:
-        text = path.read_text(encoding="utf-8")
-        suite = Suite.model_validate(yaml.safe_load(text))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"suite file {path}: {' '.join(str(error).split())}") from None
+        text = read_text(path)
+    except InputError as error:
+        raise InputError(f"suite file {error}") from None
+    try:
+        suite = Suite.model_validate(parse_yaml(text))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "top level"
@@ -116,6 +118,8 @@ def load_suite(name: str) -> Suite:
             inside = SingleEdits if first["loc"][0] == "single_edit" else Suite
             known = f" (known: {', '.join(sorted(set(inside.model_fields) - {'sha256'}))})"
         raise InputError(f"suite file {path}: key {key}: {first['msg']}{known}") from None
+    except ValueError as error:
+        raise InputError(f"suite file {path}: not YAML: {error}") from None
     for stream in (suite.edits, suite.single_edit and suite.single_edit.edits):
         if stream is not None and stream not in STREAMS:
             raise unknown_name(f"edit stream (suite file {path})", stream, STREAMS)

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic import ValidationError
 
 from ..editors import get_editor, resolve_hparams
 from ..editors._architecture import Architecture
 from ..tasks import EditCase
 from ..tasks.edits import STREAMS, load_stream
-from ..tasks.errors import InputError, unknown_name
+from ..tasks.errors import InputError, shown, unknown_name
 from ..tasks.requests import counterfact_case, edit_row_case, zsre_case
 from ..tasks.sources import Source, read_records, recording
+from ..tasks.yamltext import parse_yaml
 from .model import load_model
 from .observer import Observer
 
@@ -172,6 +172,7 @@ def train_editor(
     hparams: Sequence[str],
     held_back: int,
     restart: bool,
+    trust_remote_code: bool = False,
     device: str | None,
     cache_dir: Path,
     from_pt: Path | None,
@@ -190,6 +191,7 @@ def train_editor(
         hparams: `key=value` of its hyper-parameters.
         held_back: See `training_data`.
         restart: Begin anew, whatever is there.
+        trust_remote_code: Whether code that comes with the model may run.
         device: Torch device.
         cache_dir: Where the trained network is kept.
         from_pt: Convert this file instead of training.
@@ -213,7 +215,13 @@ def train_editor(
             seed=values.seed,
         )
     observer.note(f"loading {model}")
-    loaded = load_model(model, device=device, dtype="float32", cache_dir=cache_dir)
+    loaded = load_model(
+        model,
+        device=device,
+        dtype="float32",
+        cache_dir=cache_dir,
+        trust_remote_code=trust_remote_code,
+    )
     shape = Architecture.of(loaded.model).shape(loaded.model)
     resolved = resolve_hparams(name, cls, model_name=model, shape=shape, overrides=hparams)
     editor = cls(
@@ -254,13 +262,13 @@ def _settings(cls: Any, items: Sequence[str]) -> Any:
     for item in items:
         key, equals, text = item.partition("=")
         if not equals:
-            raise InputError(f"--training {item!r}: write key=value")
+            raise InputError(f"--training {shown(item)}: write key=value")
         if key not in cls.model_fields:
             raise unknown_name("training setting", key, cls.model_fields)
         try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"--training {item!r}: the value is not YAML") from error
+            values[key] = parse_yaml(text)
+        except ValueError as error:
+            raise InputError(f"--training {shown(item)}: the value is not YAML: {error}") from None
     try:
         return cls.model_validate(values)
     except ValidationError as error:

@@ -1,6 +1,6 @@
 """Editors: methods that write facts into a language model."""
 
-from ..tasks import EditRequest
+from ..tasks import EditRequest, RequestError
 from ._base import Editor, EditReport, Hparams, ModelShape
 from ._hparams import about_editor, resolve_hparams
 from ._registry import (
@@ -17,6 +17,7 @@ __all__ = [
     "Editor",
     "Hparams",
     "ModelShape",
+    "RequestError",
     "about_editor",
     "available_editors",
     "available_wrappers",

@@ -48,7 +48,7 @@ class ModelShape:
 class Hparams(BaseModel):
     """Hyper-parameters of an editor: declare fields, unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def derive(cls, shape: ModelShape) -> dict[str, Any]:

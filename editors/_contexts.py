@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from ..tasks.errors import InputError
 from ..tasks.requests import SLOT, EditRequest
 from ..tasks.tokenization import Tokenizer
 
@@ -45,10 +46,19 @@ def sample_texts(
 
     Every opening must have the same number of tokens, so that no row is padded. Global random
     state is left as found.
+
+    Raises:
+        InputError: the model gives no probabilities to sample from.
     """
     ids = [tokenizer(text, add_special_tokens=False).input_ids for text in openings]
     new_tokens = max(1, num_tokens - len(ids[0]))
     rows = torch.tensor(ids, device=model.device)
+    with torch.no_grad():
+        if not bool(model(rows).logits.isfinite().all()):
+            raise InputError(
+                f"the model gives NaN or infinity for {openings[0]!r}, before any edit: "
+                "it is broken, or --dtype is too narrow for it"
+            )
     with torch.random.fork_rng(devices=_cuda_devices(model)), torch.no_grad():
         torch.manual_seed(seed)
         generate: Any = model.generate

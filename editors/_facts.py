@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from math import log
+from string import Formatter
 from typing import Annotated, NamedTuple
 
 import torch
@@ -22,12 +23,13 @@ GRAM = 4
 
 def _is_format(text: str) -> str:
     try:
-        filled = {text.format(prompt=prompt, target="b") for prompt in "ac"}
-    except (KeyError, IndexError, ValueError):
-        filled = set()
-    if len(filled) != 2 or text.format(prompt="a", target="b") == text.format(
-        prompt="a", target="c"
-    ):
+        parts = list(Formatter().parse(text))
+    except ValueError:
+        parts = []
+    fields = {name for _, name, _, _ in parts if name is not None}
+    plain = all(not width and kind is None for _, _, width, kind in parts)
+    # Nothing but the two words: `{prompt.__class__}` and widths would be obeyed too.
+    if fields != {"prompt", "target"} or not plain:
         raise ValueError("write {prompt} and {target} where they go, and nothing else in braces")
     return text
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from ..tasks.errors import InputError, unknown_name
+from ..tasks.errors import InputError, shown, unknown_name
+from ..tasks.yamltext import parse_yaml
 from ._base import Editor, Hparams, ModelShape
 
 
@@ -43,13 +44,13 @@ def _parse_overrides(editor: str, overrides: Sequence[str], known: Sequence[str]
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals:
-            raise InputError(f"--hparams {item!r}: write key=value")
+            raise InputError(f"--hparams {shown(item)}: write key=value")
         if key not in known:
             raise unknown_name(f"hyper-parameter of {editor}", key, known)
         try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"--hparams {item!r}: the value is not YAML") from error
+            values[key] = parse_yaml(text)
+        except ValueError as error:
+            raise InputError(f"--hparams {shown(item)}: the value is not YAML: {error}") from None
     return values
 
 

@@ -27,7 +27,7 @@ class LocateHparams(Hparams):
     fact_token: Literal["subject_last"] = "subject_last"
     mom2_source: str = "auto"
     """Text of the second moments: auto, bundled, a file, hub:DATASET or npz:DIR."""
-    mom2_n_tokens: int | None = Field(None, ge=1)
+    mom2_n_tokens: int | None = Field(None, ge=1, le=10**12)
     """Tokens they are estimated from; null takes 10 * d_ff."""
     mom2_dtype: Literal["float32", "float64"] = "float32"
     mom2_ridge: float = Field(0.0, ge=0)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -40,7 +40,7 @@ class Header(BaseModel):
     """Digest of the model it was trained on; None where the file it comes from does not say."""
     matrices: list[str]
     """Names of the edited projections, in the order of their rates."""
-    rank: int
+    rank: int = Field(ge=1)
     """Rank of U V."""
     provenance: dict[str, Any] = {}
     """How it was trained, for the record of runs."""
@@ -100,6 +100,9 @@ def load_network(network: Hypernetwork, tensors: Mapping[str, Tensor], where: Pa
             f"{where} does not fit the model: {name} is {found.get(name, 'missing')} there and "
             f"{wanted.get(name, 'unknown')} here ({len(wrong)} such): check the model and layers"
         )
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise InputError(f"{where}: tensor {name} holds NaN, infinity or no real numbers")
     network.load_state_dict(dict(tensors))
 
 
@@ -151,14 +154,14 @@ def convert_pt(path: Path, matrices: Sequence[Matrix]) -> tuple[dict[str, Tensor
         layer = re.fullmatch(r"mlp\.layers\.(\d+)\.(.+)", rest)
         if rest in _DERIVED:
             continue
-        if rest == "k":
+        if rest == "k" and tensor.numel() == 1:
             for side in ("inputs", "gradients"):
                 tensors[f"{prefix}.{side}.count"] = tensor.reshape(()).clone()
         elif rest in _NORMALISER:
             tensors[f"{prefix}.{_NORMALISER[rest]}"] = tensor
         elif layer is not None and layer[2] in _LAYER:
             tensors[f"{prefix}.layers.{layer[1]}.{_LAYER[layer[2]]}"] = tensor
-            rank = max(rank, tensor.shape[0] if layer[2] == "v" else 0)
+            rank = max(rank, len(tensor) if layer[2] == "v" and tensor.dim() else 0)
         else:
             raise InputError(f"{path}: unknown tensor {name!r}: not a shared MEND network")
     if not rank:
@@ -190,5 +193,5 @@ def _published_tensors(path: Path) -> dict[str, Tensor]:
     return {
         name: value.float()
         for name, value in model.items()
-        if isinstance(value, Tensor) and name != "model_config"
+        if isinstance(value, Tensor) and isinstance(name, str) and name != "model_config"
     }

@@ -19,20 +19,18 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..tasks.errors import InputError
-from ..tasks.sources import file_sha256
+from ..tasks.sources import file_sha256, read_text
 from ..tasks.tokenization import Tokenizer, encode
 from ._architecture import Architecture, oriented
 from ._base import Progress, silent
 from ._fingerprint import weights_sha256
 from ._keys import right_pad
+from ._moment_files import Saved, load_moment, load_partial, read_npz, save_tensors
 from ._trace import by_row, record
 
 WIKIPEDIA = "hub:wikimedia/wikipedia/20231101.en"
@@ -143,7 +141,7 @@ def second_moments(
     if source.startswith("npz:"):
         folder = Path(source.removeprefix("npz:"))
         return {
-            layer: _read_npz(folder, architecture, layer, d_ff, model.device) for layer in layers
+            layer: _published(folder, architecture, layer, d_ff, model.device) for layer in layers
         }
     wanted = num_tokens or 10 * d_ff
     # ROME's code truncates documents to the context window; half a thousand tokens are plenty.
@@ -160,7 +158,8 @@ def second_moments(
     }
     folder = cache_dir / "moments"
     paths = {layer: folder / f"{_digest({**key, 'layer': layer})}.safetensors" for layer in layers}
-    missing = [layer for layer in layers if not paths[layer].is_file()]
+    kept = {layer: load_moment(path, d_ff) for layer, path in paths.items()}
+    missing = [layer for layer, found in kept.items() if found is None]
     if missing:
         partial = folder / f"{_digest({**key, 'layers': missing})}.partial.safetensors"
         rows = _cut(tokenizer, documents, wanted, longest)
@@ -168,16 +167,25 @@ def second_moments(
             model, architecture, missing, rows, getattr(torch, dtype), partial, progress
         )
         for layer, total in sums.items():
-            _save(paths[layer], {"moment": total / wanted}, {**key, "layer": layer})
+            if not bool(total.isfinite().all()):
+                raise InputError(
+                    f"second moment of layer {layer}: not finite: the model gives NaN or infinity "
+                    "for plain text before any edit"
+                )
+            saved = Saved({"moment": (total / wanted).cpu()}, {**key, "layer": layer})
+            save_tensors(paths[layer], saved)
+            kept[layer] = saved
         partial.unlink(missing_ok=True)
     found = {}
     for layer, path in paths.items():
-        tensors, metadata = _load(path)
+        saved = kept[layer]
+        assert saved is not None, "what was missing has been made"
+        tensors = saved.tensors
         if "eigenvalues" not in tensors:  # O(d_ff^3): once for each estimate
             tensors["eigenvalues"] = torch.tensor(
                 _extremes(tensors["moment"], model.device), dtype=torch.float64
             )
-            _save(path, tensors, dict(metadata))
+            save_tensors(path, saved)
         smallest, largest = tensors["eigenvalues"].tolist()
         found[layer] = SecondMoment(
             tensors["moment"], layer, wanted, source, text_sha256, (smallest, largest)
@@ -193,20 +201,6 @@ def _extremes(matrix: Tensor, device: torch.device) -> tuple[float, float]:
 
 def _digest(key: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    texts = {key: str(value) for key, value in metadata.items()}
-    save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary, texts)
-    temporary.replace(path)
-
-
-def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with safe_open(path, framework="pt") as stream:
-        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        return tensors, stream.metadata() or {}
 
 
 def _choose_text(
@@ -235,9 +229,9 @@ def _documents(source: str, wanted: int) -> list[str]:
         if source == "bundled":
             path = Path(str(files("seqedit_bench.tasks"))) / "data" / "prose.txt"
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"text file {path}: {error}") from error
+            text = read_text(path)
+        except InputError as error:
+            raise InputError(f"text file {error}") from None
         documents = [block.strip() for block in text.split("\n\n") if block.strip()]
     random.Random(DOCUMENT_SEED).shuffle(documents)
     return documents
@@ -289,11 +283,8 @@ def _accumulate(
 ) -> dict[int, Tensor]:
     """Sum k k^T over all tokens, several layers in one pass; resumes from `partial`."""
     modules = {str(layer): architecture.mlp_out(model, layer) for layer in layers}
-    done, sums = 0, {}
-    if partial.is_file():
-        sums, metadata = _load(partial)
-        sums = {name: tensor.to(model.device) for name, tensor in sums.items()}
-        done = int(metadata["documents"])
+    done, sums = load_partial(partial, list(modules))
+    sums = {name: tensor.to(model.device) for name, tensor in sums.items()}
     total = sum(map(len, rows))
     batches = 0
     while done < len(rows):
@@ -315,25 +306,17 @@ def _accumulate(
         batches += 1
         progress("second moments", sum(map(len, rows[:done])), total)
         if batches % SAVE_EVERY_BATCHES == 0 and done < len(rows):
-            _save(partial, sums, {"documents": done})
+            save_tensors(partial, Saved(sums, {"documents": done}))
     return {int(name): tensor for name, tensor in sums.items()}
 
 
-def _read_npz(
+def _published(
     folder: Path, architecture: Architecture, layer: int, d_ff: int, device: torch.device
 ) -> SecondMoment:
-    """Read a published estimate: the sum of k k^T under `mom2.mom2`, its `mom2.count`."""
     name = architecture.mlp_out_name(layer)
     path = next(iter(sorted(folder.glob(f"**/{name}_*mom2*.npz"))), None)
     if path is None:
         raise InputError(f"{folder} has no {name}_*mom2*.npz: the second moment of layer {layer}")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            total, count = arrays["mom2.mom2"], int(arrays["mom2.count"])
-    except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a published second moment: {error}") from error
-    if total.shape != (d_ff, d_ff):
-        raise InputError(f"{path}: shape {total.shape}, the model's layer {layer} has {d_ff} keys")
-    matrix = torch.from_numpy(total).double() / count
+    matrix, count = read_npz(path, d_ff, layer)
     extremes = _extremes(matrix, device)
     return SecondMoment(matrix, layer, count, f"npz:{folder.name}", file_sha256(path), extremes)

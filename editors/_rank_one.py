@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor
@@ -21,11 +21,13 @@ from ._locate import LocateHparams, decode_strings, encode_strings, moments_for,
 from ._solve import RankOne, solve_factorised
 from ._steps import SolvesValues
 
+_Positive = Annotated[int, Field(ge=1)]
+
 
 class RankOneHparams(LocateHparams):
     layers: list[int] = Field(min_length=1, max_length=1)
     clamp_norm_factor: float = Field(4.0, gt=0)
-    context_template_length_params: list[tuple[int, int]] = Field([(5, 10), (10, 10)])
+    context_template_length_params: list[tuple[_Positive, _Positive]] = Field([(5, 10), (10, 10)])
     """Pairs (tokens, texts) of the sampled context templates; the bare prompt comes on top."""
     mom2_adjustment: bool = True
     """Whether the direction is C^-1 k (true) or k itself."""

@@ -152,8 +152,9 @@ class PastKeys:
 
     def _add(self, keys: Tensor, directions: Tensor) -> None:
         inner = torch.eye(keys.shape[1]).to(keys) + keys.T @ directions
-        # cholesky_ex: NaN goes through, as everywhere.
-        cholesky = torch.linalg.cholesky_ex(inner).L
+        cholesky, failed = torch.linalg.cholesky_ex(inner)
+        # A factor that was given up half-way looks like one: NaN goes through, as everywhere.
+        cholesky = torch.where(failed == 0, cholesky, torch.nan)
         new = torch.linalg.solve_triangular(cholesky, directions.T, upper=False).T
         self.factor = torch.cat([self.factor, new], 1)
         if self.factor.shape[1] > 2 * len(self.factor):

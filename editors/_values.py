@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Cache, DynamicCache, PreTrainedModel
 
-from ..tasks.errors import InputError
+from ..tasks.errors import InputError, RequestError
 from ..tasks.requests import SLOT, EditRequest
 from ..tasks.tokenization import Tokenizer, encode, encode_pair, last_token_of_span
 from ._architecture import Architecture
@@ -108,15 +108,17 @@ def optimise_values(
         One value a request, in order. A loss that is not finite is reported, not raised.
 
     Raises:
-        InputError: memory does not hold a single request, or one cannot be located.
+        InputError: memory does not hold a single request.
+        RequestError: a request has no position that could be edited, or does not fit the window.
     """
+    window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     found: dict[int, Value] = {}
 
     def find(batch: Sequence[int]) -> None:
         rows = [
             row
             for owner, index in enumerate(batch)
-            for row in _rows(tokenizer, requests[index], templates, owner)
+            for row in _fitting_rows(tokenizer, requests[index], templates, owner, window)
         ]
         reach = _Reach(model, architecture, rows, layer=layer, site=site)
         found.update(zip(batch, _descend(reach, len(batch), settings), strict=True))
@@ -125,6 +127,26 @@ def optimise_values(
     with frozen(model):
         budget.run(range(len(requests)), lambda left, many: left[:many], find)
     return [found[index] for index in range(len(requests))]
+
+
+def _fitting_rows(
+    tokenizer: Tokenizer,
+    request: EditRequest,
+    templates: Sequence[str],
+    owner: int,
+    window: int | None,
+) -> list[_Row]:
+    try:
+        rows = _rows(tokenizer, request, templates, owner)
+    except InputError as error:
+        raise RequestError(request.case_id, str(error)) from None
+    longest = max(len(row.ids) for row in rows)
+    if window is not None and longest > window:
+        raise RequestError(
+            request.case_id,
+            f"behind a context template it has {longest} tokens, the context window {window}",
+        )
+    return rows
 
 
 def _rows(
@@ -137,8 +159,8 @@ def _rows(
         last = last_token_of_span(tokenizer, text, end)
         if last >= len(pair.context):
             raise InputError(
-                f"case {request.case_id}: in {text + request.target_new!r} the subject's last "
-                "token merges with the target's first: no position is left to edit"
+                f"in {text + request.target_new!r} the subject's last token merges with the "
+                "target's first: no position is left to edit"
             )
         ids = pair.context + pair.continuation[:-1]
         rows.append(_Row(owner, ids, last, pair.continuation))

@@ -88,11 +88,12 @@ class LoRA(Editor):
         return [f"{name}.weight" for name in self._modules]
 
     def edit(self, requests: Sequence[EditRequest]) -> EditReport:
+        # First of all: it refuses facts without tokens, and nothing has changed yet.
+        facts = FactLoss(self.model, self.tokenizer, self._architecture, requests)
         start = {name: oriented(m).detach().clone() for name, m in self._modules.items()}
         self._lay_bare(start)
         with frozen(self.model), self._random(), self._adapted() as adapters:
             parameters = [factor for each in adapters.values() for factor in each]
-            facts = FactLoss(self.model, self.tokenizer, self._architecture, requests)
             reports = descend(parameters, facts, self.hparams)
             trained = {
                 name: Factors(a.detach().clone(), b.detach().clone())

@@ -77,8 +77,7 @@ class MEND(Editor):
             header, origin = None, {"checkpoint": UNTRAINED}
         else:
             header, origin = self._load()
-        trained_on = header.provenance.get("trained_on", {}) if header else {}
-        self._trained_on = set(trained_on.get("subjects", []))
+        self._trained_on = _subjects(header.provenance) if header else set()
         self._network.requires_grad_(False)
         self._fresh = True
         return origin
@@ -318,6 +317,14 @@ class MEND(Editor):
             for name, module in self._network.named_modules()
             if isinstance(module, Normaliser)
         }
+
+
+def _subjects(provenance: dict[str, Any]) -> set[str]:
+    """Return the digests of the subjects that a network was trained on, as far as it says."""
+    trained_on = provenance.get("trained_on")
+    subjects = trained_on.get("subjects") if isinstance(trained_on, dict) else None
+    listed = subjects if isinstance(subjects, list) else []
+    return {subject for subject in listed if isinstance(subject, str)}
 
 
 def subject_digest(subject: str) -> str:

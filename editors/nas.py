@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..tasks import EditRequest
 from ..tasks.edits import load_stream
-from ..tasks.errors import InputError
+from ..tasks.errors import InputError, RequestError
 from ..tasks.sources import Source
 from ._base import Editor, Hparams, ModelShape
 from ._contexts import BARE
@@ -93,6 +93,16 @@ def scale_to(anchor: float, present: Tensor, delta: Tensor) -> Scaled:
     # Not m v* / |v*| - v0, which would round delta where the norm is m already.
     moved = delta.double() + (anchor / norm - 1 if norm else math.nan) * value
     return Scaled(moved.to(delta), False, norm, anchor)
+
+
+def _kept_norms(path: Path) -> list[float]:
+    """Return the norms that an earlier run kept; none if there are none, or the file is spoilt."""
+    try:
+        norms = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    whole = isinstance(norms, list) and all(isinstance(norm, float) for norm in norms)
+    return norms if whole else []
 
 
 def trimmed_mean(norms: Sequence[float]) -> float:
@@ -161,25 +171,43 @@ class NAS(Wrapper[NASHparams]):
         }
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
         norms = self._norms(self.cache_dir / "anchors" / f"{digest}.json")
-        return trimmed_mean(norms), {"pilot_case_ids": [each.case_id for each in self._pilots]}
+        # A record that cannot be edited in this model's tokens is no pilot.
+        used = [
+            (pilot.case_id, norm)
+            for pilot, norm in zip(self._pilots, norms, strict=True)
+            if not math.isnan(norm)
+        ]
+        if not used:
+            raise InputError("nas: none of the pilots can be edited (--hparams nas.pilot_data=...)")
+        anchor = trimmed_mean([norm for _, norm in used])
+        return anchor, {"pilot_case_ids": [case_id for case_id, _ in used]}
 
     def _norms(self, path: Path) -> list[float]:
         """Return the norm of each pilot's value, from `path` as far as it has them."""
-        norms: list[float] = json.loads(path.read_text()) if path.is_file() else []
+        norms = _kept_norms(path)[: len(self._pilots)]
         while len(norms) < len(self._pilots):
             pilots = self._pilots[len(norms) : len(norms) + PILOTS_AT_ONCE]
-            values = self._solver.solve_values(pilots, [BARE])
-            present = self._present(pilots, values)
-            norms += [
-                float((now.double() + value.delta.double()).norm())
-                for now, value in zip(present, values, strict=True)
-            ]
+            norms += self._solve(pilots)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(".tmp")
             temporary.write_text(json.dumps(norms))
             temporary.replace(path)
             self.progress("pilot edits", len(norms), len(self._pilots))
         return norms
+
+    def _solve(self, pilots: list[EditRequest]) -> list[float]:
+        """Return the norm of each pilot's value; NaN for one that cannot be edited."""
+        left, norms = list(pilots), {pilot.case_id: math.nan for pilot in pilots}
+        while left:
+            try:
+                values = self._solver.solve_values(left, [BARE])
+            except RequestError as error:
+                left = [pilot for pilot in left if pilot.case_id != error.case_id]
+                continue
+            for pilot, now, value in zip(left, self._present(left, values), values, strict=True):
+                norms[pilot.case_id] = float((now.double() + value.delta.double()).norm())
+            break
+        return list(norms.values())
 
     def _present(self, requests: Sequence[EditRequest], values: Sequence[Value]) -> list[Tensor]:
         """Return v0 of each request, what the MLP gives now at the bare prompt's subject."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -40,7 +40,7 @@ WARMUP_CONTEXT, WARMUP_ANSWER = 12, 2
 
 
 class UltraEditHparams(Hparams):
-    modules: dict[str, list[int]] = Field(min_length=1)
+    modules: dict[str, Annotated[list[int], Field(min_length=1)]] = Field(min_length=1)
     """Which projections are edited in which layers: by their path inside a layer, or `mlp_out`."""
     lr: float = Field(1e-6, gt=0)
     """eta, step size of the outputs. Published for 7e9 parameters, small models need more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
@@ -9,13 +10,20 @@ from rich.table import Table
 
 from .comparable import ensure_comparable
 from .results import Result
-from .show import number, percent, plain
+from .show import number, percent, plain, seconds
 
 
 def largest_distance(result: Result) -> dict[str, float | None]:
-    """Return the distances of the matrix that moved furthest, relative to its size."""
-    moved = result.summary.distance.values()
-    return max(moved, key=lambda kinds: kinds.get("l2_relative") or 0.0, default={})
+    """Return the distances of the matrix that moved furthest, relative to its size.
+
+    One that is not finite any more is the furthest.
+    """
+
+    def relative(kinds: dict[str, float | None]) -> float:
+        value = kinds.get("l2_relative", 0.0)
+        return math.inf if value is None else value
+
+    return max(result.summary.distance.values(), key=relative, default={})
 
 
 _Column = tuple[str, Callable[[Result], str]]
@@ -45,7 +53,7 @@ def _perplexity(result: Result) -> str:
 
 
 _COLUMNS: list[_Column] = [
-    ("edits", lambda result: str(result.protocol.num_edits)),
+    ("edits", lambda result: result.num_edits),
     ("ES", _immediate("es")),
     ("PS", _immediate("ps")),
     ("NS", _immediate("ns")),
@@ -60,7 +68,7 @@ _COLUMNS: list[_Column] = [
     ("F1", _mean_f1),
     ("ppl", _perplexity),
     ("moved", lambda result: number(largest_distance(result).get("l2_relative", 0.0))),
-    ("s/edit", lambda result: f"{result.cost.seconds_edit / result.protocol.num_edits:.2f}"),
+    ("s/edit", lambda result: seconds(result.cost.seconds_edit / result.ending.edits_done)),
 ]
 _ALWAYS = {"edits", "moved", "s/edit"}
 _WHERE_THEY_DIFFER: list[_Column] = [

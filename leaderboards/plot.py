@@ -114,8 +114,7 @@ def overlay_figure(results: Sequence[Result], labels: Sequence[str]) -> Figure:
 
 
 def _edits(result: Result) -> str:
-    count = result.protocol.num_edits
-    return f"{count} edit{'s' * (count > 1)}"
+    return f"{result.num_edits} edit{'s' * (result.protocol.num_edits > 1)}"
 
 
 def _different(labels: Sequence[str]) -> list[str]:
@@ -195,7 +194,10 @@ def _write(figure: Figure, stem: Path) -> list[Path]:
         figure.savefig(drawn, format=ending, metadata=metadata)
         temporary = path.with_name(f"{path.name}.tmp")
         try:
-            temporary.write_bytes(drawn.getvalue())
+            # A new file: a link of this name in a folder from somebody else is not followed.
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as stream:
+                stream.write(drawn.getvalue())
             temporary.replace(path)
         except OSError as error:
             with suppress(OSError):

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ._jsontext import parse_json
+
 SCHEMA_VERSION = 1
 MAX_BYTES = 64 << 20
+
+
+_MOST = 2000
+"""Curves of one kind that a result can have: more could not be shown."""
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A number of things; every JSON reader can hold it."""
+Positive = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class ResultError(ValueError):
@@ -23,7 +32,7 @@ class _Record(BaseModel):
 class SuiteInfo(_Record):
     name: str
     """Suite that was run."""
-    version: int
+    version: Count
     """Its version; changes when what is measured changes."""
     sha256: str
     """Digest of the suite file."""
@@ -55,8 +64,10 @@ class ModelInfo(_Record):
     """Commit on the hub, where there is one."""
     weights_sha256: str
     """Digest of the unedited weights."""
-    num_parameters: int
+    num_parameters: Count
     dtype: str
+    trust_remote_code: bool
+    """Whether code that came with the model was allowed to run."""
 
 
 class DataInfo(_Record):
@@ -66,7 +77,7 @@ class DataInfo(_Record):
     """Digest of every file read, by name."""
     edits: str
     """Edit stream."""
-    sample: int
+    sample: Count
     """Which of the paper's ten orders."""
     order: str
     """How the order came about."""
@@ -77,15 +88,15 @@ class DataInfo(_Record):
 class ProtocolInfo(_Record):
     mode: Literal["instance-sequential", "batch-sequential", "batch-single"]
     """Whether one fact is edited at a time, several, or all at once."""
-    num_edits: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
+    num_edits: Positive
+    batch_size: Positive
     each_edit: list[str]
     """Tasks asked right after each edit."""
-    checkpoint: dict[str, int]
+    checkpoint: dict[str, Count]
     """Edits between measurements of each task that is asked at checkpoints."""
     start_end: list[str]
     """Tasks asked before the first edit and after the last."""
-    limits: dict[str, int]
+    limits: dict[str, Count]
     """Documents asked of tasks that are not asked in full."""
     not_measured: dict[str, str]
     """Tasks that were due and why they were left out."""
@@ -93,8 +104,21 @@ class ProtocolInfo(_Record):
     """How curves of single edits are drawn."""
 
 
+class Ending(_Record):
+    """How far the sequence of edits came, and what became of them."""
+
+    edits_done: Positive
+    """Edits made or attempted; fewer than `protocol.num_edits` where the run was stopped."""
+    stopped: str | None
+    """Why it ended before the last edit that was asked for; null where it did not."""
+    failed: Count
+    """Edits that could not be made; their lines in the journal say why."""
+    collapsed_at: Positive | None
+    """First edit after which something was not finite: weights, log-likelihoods, losses."""
+
+
 class CurveRecord(_Record):
-    edits: list[int]
+    edits: list[Count]
     """Edits done."""
     mean_5: list[float | None]
     """Means of five edits, in buckets or sliding; null where none of them has the metric."""
@@ -103,7 +127,7 @@ class CurveRecord(_Record):
 
 
 class RetentionRecord(_Record):
-    edits: list[int]
+    edits: list[Count]
     """Edits done, one entry a checkpoint."""
     instant: list[float | None]
     """Share of immediate successes that still succeed; null where there were none."""
@@ -114,7 +138,7 @@ class RetentionRecord(_Record):
 
 
 class TaskRecord(_Record):
-    edits: list[int]
+    edits: list[Count]
     """Edits done, one entry a measurement."""
     metrics: dict[str, list[float | None]]
     """Values by metric, the headline first."""
@@ -123,16 +147,16 @@ class TaskRecord(_Record):
 class TransferRecord(_Record):
     """Edits made in question form and asked as statements."""
 
-    edits: int
-    convertible: int
+    edits: Count
+    convertible: Count
     """Of these: those whose question has a statement form."""
     qa_success: float | None
     """Share whose answer is the greedy choice after the question, token for token."""
     completion_success: float | None
     """Share whose answer is in the text generated after the statement."""
-    learned: int
+    learned: Count
     """Successes on the question: what the failure rate is a share of."""
-    failures: int
+    failures: Count
     """Of these: failures on the statement."""
     failure_rate: float | None
     failure_low: float | None
@@ -147,7 +171,7 @@ class SingleEditsRecord(_Record):
 
     edits: str
     """Edit stream."""
-    num_edits: int
+    num_edits: Count
     edited: dict[str, float]
     """Means over these edits, each measured on the model that has only that edit."""
     unedited: dict[str, float]
@@ -156,31 +180,31 @@ class SingleEditsRecord(_Record):
 
 
 class Curves(_Record):
-    immediate: dict[str, CurveRecord]
+    immediate: dict[str, CurveRecord] = Field(max_length=_MOST)
     """Metrics measured right after each edit, by name."""
-    retention: dict[str, RetentionRecord]
+    retention: dict[str, RetentionRecord] = Field(max_length=_MOST)
     """Metrics of earlier edits measured again at checkpoints, by name."""
-    tasks: dict[str, TaskRecord]
+    tasks: dict[str, TaskRecord] = Field(max_length=_MOST)
     """Tasks that belong to no edit, by name."""
-    distance: dict[str, dict[str, list[float | None]]]
+    distance: dict[str, dict[str, list[float | None]]] = Field(max_length=_MOST)
     """Distance from the original weights by matrix: l2, l2_per_param (the paper's), l2_relative."""
-    checkpoints: list[int]
+    checkpoints: list[Count]
     """Edits done at each measurement of distance."""
 
 
 class Summary(_Record):
-    immediate: dict[str, float]
+    immediate: dict[str, float] = Field(max_length=_MOST)
     """Means over all edits, measured right after each; `s` is the harmonic mean of the scores."""
     immediate_last_50: dict[str, float]
     """The same over the last fifty edits."""
     baseline: dict[str, float]
     """The same metrics of the unedited model, on the first records of the stream."""
-    baseline_records: int
-    retention: dict[str, dict[str, float | None]]
+    baseline_records: Count
+    retention: dict[str, dict[str, float | None]] = Field(max_length=_MOST)
     """At the end: instant, sticky and all_edits of each metric."""
-    tasks: dict[str, dict[str, dict[str, float | None]]]
+    tasks: dict[str, dict[str, dict[str, float | None]]] = Field(max_length=_MOST)
     """Tasks that belong to no edit: `unedited` and `final` of each metric."""
-    distance: dict[str, dict[str, float | None]]
+    distance: dict[str, dict[str, float | None]] = Field(max_length=_MOST)
     """At the end, by matrix."""
     transfer: TransferRecord | None
     """Question to statement, where the sequence asks both."""
@@ -197,9 +221,9 @@ class Cost(_Record):
     """Total time in evaluation."""
     seconds_prepare: float
     """Time before the first edit: templates, second moments."""
-    peak_memory_bytes: int
+    peak_memory_bytes: Count
     """Largest memory of the process, or of the GPU where one is used."""
-    tokens_scored: int
+    tokens_scored: Count
     """Tokens run through the model for evaluation."""
 
 
@@ -212,7 +236,8 @@ class Result(_Record):
     model: ModelInfo
     data: DataInfo
     protocol: ProtocolInfo
-    seed: int
+    seed: int = Field(ge=-(2**63), lt=2**64)
+    ending: Ending
     curves: Curves
     summary: Summary
     cost: Cost
@@ -220,6 +245,12 @@ class Result(_Record):
     """Library versions, commit, dirty flag, platform, device, start time."""
     journal_sha256: dict[str, str] = Field(min_length=1)
     """Digest of each journal file this was computed from."""
+
+    @property
+    def num_edits(self) -> str:
+        """How many edits the numbers are of, and of how many where that is not all."""
+        done, asked = self.ending.edits_done, self.protocol.num_edits
+        return str(asked) if done == asked else f"{done} of {asked}"
 
     def to_json(self) -> str:
         """Return the result as indented JSON."""
@@ -239,20 +270,22 @@ def read_result(path: Path) -> Result:
     if path.stat().st_size > MAX_BYTES:
         raise ResultError(f"{path}: larger than {MAX_BYTES >> 20} MiB, not a result")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
         if isinstance(data, dict) and data.get("schema_version") != SCHEMA_VERSION:
             raise ResultError(
-                f"{path}: schema_version {data.get('schema_version')!r}, "
+                f"{path}: schema_version {repr(data.get('schema_version'))[:40]}, "
                 f"this program reads {SCHEMA_VERSION}"
             )
         return Result.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "top level"
+        field = ".".join(str(part)[:40] for part in first["loc"]) or "top level"
         raise ResultError(f"{path}: field {field}: {first['msg']}") from None
     except ResultError:
         raise
-    except (ValueError, RecursionError) as error:
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise ResultError(f"{path}: not JSON: {error}") from None
 
 

@@ -10,20 +10,34 @@ from rich.text import Text
 
 from .results import Result, TransferRecord
 
+_LONGEST = 400
+"""Characters that are shown of a text."""
+_LARGE = 1e6
+"""What is written with all its digits is smaller."""
+
 
 def plain(text: str) -> Text:
-    """Make text that can come from anyone safe to show: no markup, no control characters."""
+    """Make text that can come from anyone safe to show: no markup, no control characters, short."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
     return Text("".join(letter if letter.isprintable() else "\ufffd" for letter in text))
 
 
 def percent(value: float | None) -> str:
     """Show a share."""
-    return "-" if value is None else f"{round(100 * value, 1) + 0.0:.1f}"
+    if value is None or abs(value) < _LARGE:
+        return "-" if value is None else f"{round(100 * value, 1) + 0.0:.1f}"
+    return number(100 * value)
 
 
 def number(value: float | None) -> str:
     """Show three digits."""
     return "-" if value is None else f"{value:.3g}"
+
+
+def seconds(value: float) -> str:
+    """Show hundredths."""
+    return f"{value:.2f}" if abs(value) < _LARGE else number(value)
 
 
 def measured(metric: str, value: float | None) -> str:
@@ -44,7 +58,7 @@ def result_tables(result: Result) -> Group:
         "" if protocol.batch_size == 1 else f" ({protocol.mode}, {protocol.batch_size} a call)"
     )
     title = plain(
-        f"{result.editor.name} on {result.model.name}: {protocol.num_edits} edits{batches}, "
+        f"{result.editor.name} on {result.model.name}: {result.num_edits} edits{batches}, "
         f"suite {result.suite.name}@{result.suite.version}, {result.data.source} data"
     )
     tables = [_immediate(result), _final(result)]
@@ -53,7 +67,20 @@ def result_tables(result: Result) -> Group:
         ("one edit at a time", summary.single_edits and summary.single_edits.transfer),
     )
     tables += [_transfer(label, found) for label, found in transfers if found]
-    return Group(Text(), title, *tables, _cost(result))
+    return Group(Text(), title, *_warnings(result), *tables, _cost(result))
+
+
+def _warnings(result: Result) -> list[Text]:
+    """Say what must be known before the numbers are read."""
+    ending = result.ending
+    said = []
+    if ending.stopped is not None:
+        said.append(f"not a full run: stopped at {ending.stopped}")
+    elif ending.collapsed_at is not None:
+        said.append(f"something is NaN or infinite since edit {ending.collapsed_at}")
+    if ending.failed:
+        said.append(f"{ending.failed} edits could not be made: edits.jsonl says why")
+    return [plain(text) for text in said]
 
 
 def _table(headings: Sequence[str]) -> Table:
@@ -79,7 +106,7 @@ def _immediate(result: Result) -> Table:
 
 def _final(result: Result) -> Table:
     summary = result.summary
-    table = _table([f"\nafter {result.protocol.num_edits} edits", "\nnow", "\nunedited"])
+    table = _table([f"\nafter {result.ending.edits_done} edits", "\nnow", "\nunedited"])
     for name, kinds in summary.retention.items():
         for kind in ("instant", "sticky"):
             table.add_row(plain(f"retained {_label(name)}, {kind}"), percent(kinds.get(kind)))
@@ -112,10 +139,10 @@ def _transfer(label: str, found: TransferRecord) -> Table:
 
 
 def _cost(result: Result) -> Table:
-    cost, count = result.cost, result.protocol.num_edits
+    cost, count = result.cost, result.ending.edits_done
     table = _table(["\ncost", "\n"])
-    table.add_row("seconds per edit", f"{cost.seconds_edit / count:.2f}")
-    table.add_row("seconds of evaluation per edit", f"{cost.seconds_evaluate / count:.2f}")
+    table.add_row("seconds per edit", seconds(cost.seconds_edit / count))
+    table.add_row("seconds of evaluation per edit", seconds(cost.seconds_evaluate / count))
     table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
     return table
 

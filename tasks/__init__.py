@@ -1,6 +1,6 @@
 """What is asked: edit requests, their data, and lm-evaluation-harness tasks in YAML."""
 
-from .errors import InputError
+from .errors import InputError, RequestError
 from .requests import EditCase, EditRequest
 
-__all__ = ["EditCase", "EditRequest", "InputError"]
+__all__ = ["EditCase", "EditRequest", "InputError", "RequestError"]

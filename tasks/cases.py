@@ -46,7 +46,7 @@ def load_tokenizer(name: Any) -> Tokenizer | None:
         return None
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(name)
+    return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
 
 
 def count_tokens(tokenizer: Tokenizer | None, prompt: str, target: str) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 60
+
 
 class InputError(ValueError):
     """A mistake in the input: says what, where and what to do, in one line.
@@ -13,12 +15,37 @@ class InputError(ValueError):
     """
 
 
+class RequestError(InputError):
+    """One fact cannot be edited; others can.
+
+    Editors raise it before they have changed anything. A run writes it down and goes on.
+
+    Args:
+        case_id: Which fact.
+        reason: Why.
+    """
+
+    def __init__(self, case_id: int, reason: str) -> None:
+        super().__init__(f"case {case_id}: {reason}")
+        self.case_id, self.reason = case_id, reason
+
+
 class NoDocuments(InputError):
     """A task has nothing to ask: no record of the data has prompts of its kind."""
 
 
 class OtherStream(NoDocuments):
     """A task asks about edits of another kind than those that are made."""
+
+
+def shown(text: str) -> str:
+    """Return a text as a message repeats it: quoted, and not at any length.
+
+    Example:
+        >>> shown("a" * 100)
+        "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"
+    """
+    return repr(text if len(text) <= _LONGEST else text[:_LONGEST] + "...")
 
 
 def unknown_name(

@@ -72,6 +72,8 @@ class EditRequest:
         for name, text in texts.items():
             if text is not None and not text.strip():
                 raise InputError(f"{name} is empty")
+        if any("\0" in text for text in (prompt, *texts.values()) if text is not None):
+            raise InputError("a text holds a NUL character")
         return cls(
             case_id=case_id,
             prompt=_single_spaced(prompt.rstrip()),
@@ -154,7 +156,7 @@ class _Rewrite(BaseModel):
 class _CounterFactRecord(BaseModel):
     """The structure of the official `counterfact.json` (Meng et al. 2022)."""
 
-    case_id: int
+    case_id: int = Field(ge=-(2**63), lt=2**63)
     requested_rewrite: _Rewrite
     paraphrase_prompts: list[str] = []
     neighborhood_prompts: list[str] = []

@@ -6,15 +6,16 @@ Every file that is read is remembered with its sha256, so that a result can say 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import InputError
+from .jsontext import parse_json
 
 SourceName = Literal["bundled", "folder", "hub"]
 
@@ -132,7 +133,10 @@ class Source:
 def _record(name: str, path: Path) -> None:
     for digests in _RECORDERS:
         if name not in digests:
-            digests[name] = file_sha256(path)
+            try:
+                digests[name] = file_sha256(path)
+            except OSError as error:
+                raise _unreadable(path, error) from None
 
 
 def file_sha256(path: Path) -> str:
@@ -144,47 +148,87 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def read_text(path: Path) -> str:
+    """Return a text file's content, without a byte-order mark.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8; says at which byte.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not readable as UTF-8 text: {error.reason} at byte {error.start}"
+        ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read: {error.strerror or error}")
+
+
 def read_records(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield (where, record) from a `.jsonl`, `.json` (a list) or `.parquet` file.
 
     Raises:
-        InputError: the file is not JSON; says at which line.
+        InputError: the file is not what its name says; says at which line or record.
     """
     if path.suffix == ".parquet":
         yield from _read_parquet(path)
-        return
+    elif path.suffix == ".jsonl":
+        yield from _read_lines(path)
+    else:
+        try:
+            records = parse_json(read_text(path))
+        except InputError:
+            raise
+        except ValueError as error:
+            raise _not_json(str(path), error) from None
+        if not isinstance(records, list):
+            raise InputError(f"{path}: expected a list of records, found {_kind(records)}")
+        for number, record in enumerate(records):
+            yield f"{path}: record {number}", record
+
+
+def _not_json(path: str, error: ValueError, line: int | None = None) -> InputError:
+    if isinstance(error, JSONDecodeError):
+        found = f"{error.msg} (column {error.colno})"
+        return InputError(f"{path}:{line or error.lineno}: not JSON: {found}")
+    return InputError(f"{path}{'' if line is None else f':{line}'}: not JSON: {error}")
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    number = 0
     try:
-        if path.suffix == ".jsonl":
-            with path.open(encoding="utf-8") as stream:
-                for number, line in enumerate(stream, start=1):
-                    if line.strip():
-                        where = f"{path}:{number}"
-                        try:
-                            yield where, json.loads(line)
-                        except (ValueError, RecursionError) as error:
-                            raise InputError(f"{where}: not JSON: {error}") from None
-            return
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not readable as UTF-8 JSON: {error}") from None
-    except InputError:
-        raise
-    except ValueError as error:  # an integer of thousands of digits
-        raise InputError(f"{path}: not JSON that can be read: {error}") from None
-    if not isinstance(records, list):
-        raise InputError(f"{path}: expected a list of records, found {type(records).__name__}")
-    for number, record in enumerate(records):
-        yield f"{path}: record {number}", record
+        with path.open(encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    where = f"{path}:{number}"
+                    try:
+                        record = parse_json(line)
+                    except ValueError as error:
+                        raise _not_json(str(path), error, line=number) from None
+                    yield where, record
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not readable as UTF-8 text behind line {number}: {error.reason}"
+        ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    from pyarrow import ArrowException, parquet
+    from pyarrow import parquet
 
     try:
         records = parquet.read_table(path).to_pylist()
-    except (ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a parquet file: {error}") from None
+    except Exception as error:  # of Arrow's own, and of Python where values are none of its
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: not a parquet file that can be read: {reason}") from None
     for number, record in enumerate(records):
         yield f"{path}: record {number}", record

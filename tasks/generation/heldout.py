@@ -10,7 +10,7 @@ from typing import Any
 from ..cases import Documents
 from ..documents import source_from
 from ..errors import InputError, NoDocuments
-from ..sources import read_records
+from ..sources import read_records, read_text
 
 WIKITEXT = ("wikitext-2-raw.test.txt", "wikitext-2-raw.test.parquet")
 PARAGRAPHS = 32
@@ -32,7 +32,7 @@ def held_documents(**metadata: Any) -> Documents:
 
     source = source_from(**metadata)
     if source.name == "bundled":
-        texts = _read(source.require("held.txt")).strip().split("\n\n")
+        texts = read_text(source.require("held.txt")).strip().split("\n\n")
     else:
         path = source.require(*WIKITEXT)
         texts = _paragraphs(path)
@@ -50,19 +50,12 @@ def _paragraphs(path: Path) -> list[str]:
 
 def _lines(path: Path) -> Iterator[str]:
     if path.suffix != ".parquet":
-        yield from _read(path).split("\n")
+        yield from read_text(path).split("\n")
         return
     for where, record in read_records(path):
         if not isinstance(record.get("text"), str):
             raise InputError(f"{where}: no column text")
         yield record["text"]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not readable as UTF-8 text: {error}") from None
 
 
 def perplexity(items: Sequence[tuple[float, int]]) -> float:

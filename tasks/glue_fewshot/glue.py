@@ -87,7 +87,7 @@ def _example(record: Any, fields: tuple[str, ...], position: int, *, where: str)
     label, idx = record.get("label"), record.get("idx")
     if type(label) is not int or label not in (0, 1):
         raise InputError(f"{where}: field label is {label!r}, not 0 or 1")
-    if idx is not None and type(idx) is not int:
+    if idx is not None and (type(idx) is not int or not -(2**63) <= idx < 2**63):
         raise InputError(f"{where}: field idx is {idx!r}, not a whole number")
     texts = tuple(record[name] for name in fields)
     return Example(position if idx is None else idx, label, texts)

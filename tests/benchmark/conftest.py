@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from lm_eval.api.registry import Registry
 
-from seqedit_bench.benchmark.cli import main
+import command
 from seqedit_bench.editors import Editor, _registry
 
 SUITE = """\
@@ -29,31 +26,13 @@ smoothing: buckets
 """
 
 
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
+Command = Callable[..., command.Done]
 
 
 @pytest.fixture(scope="session")
 def seqedit() -> Command:
     """Run `seqedit-bench` with some arguments; nothing it prints goes to a terminal."""
-
-    def call(*arguments: object) -> Done:
-        out, err, code = io.StringIO(), io.StringIO(), 0
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                main([str(argument) for argument in arguments])
-            except SystemExit as stop:
-                code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        return Done(code, out.getvalue(), err.getvalue())
-
-    return call
+    return command.seqedit
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,8 @@ def make_result(raw_result: dict[str, Any]) -> Callable[..., Result]:
             for key in parents:
                 place = place[key]
             place[last] = value
+        if not any(path.startswith("ending") for path in changes):
+            data["ending"]["edits_done"] = data["protocol"]["num_edits"]
         return Result.model_validate(data)
 
     return make

@@ -81,6 +81,7 @@ RAW: dict[str, Any] = {
         "weights_sha256": "3e16",
         "num_parameters": 1000,
         "dtype": "float32",
+        "trust_remote_code": False,
     },
     "data": {
         "source": "bundled",
@@ -102,6 +103,7 @@ RAW: dict[str, Any] = {
         "smoothing": "buckets",
     },
     "seed": 0,
+    "ending": {"edits_done": 30, "stopped": None, "failed": 0, "collapsed_at": None},
     "curves": {
         "immediate": {
             "es": curve(1.0, 0.9, 0.8),
@@ -173,6 +175,8 @@ def raw(**changes: Any) -> dict[str, Any]:
         for key in parents:
             place = place[key]
         place[last] = value
+    if "ending" not in changes:
+        data["ending"]["edits_done"] = data["protocol"]["num_edits"]
     return data
 
 
@@ -806,8 +810,8 @@ def not_finite(data: dict[str, Any]) -> None:
 
 
 def misfits(data: dict[str, Any]) -> None:
-    data["protocol"]["num_edits"] = 10**30
-    data["curves"]["checkpoints"] = [-5, 10**400, 3, 3, 2]
+    data["protocol"]["num_edits"] = 2**53
+    data["curves"]["checkpoints"] = [0, 2**53, 3, 3, 2]
     data["curves"]["immediate"]["es"] = {"edits": [5], "mean_5": [], "mean_50": [0.5, 0.5]}
     data["curves"]["tasks"] = {"a": task([0, 1], weighted_f1=[0.5]), "b": task([], acc=[0.5])}
     data["curves"]["distance"] = {MATRIX: {}, "b": distance(0.1, 0.2, 0.3)}

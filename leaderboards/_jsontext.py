@@ -1,0 +1,56 @@
+"""JSON of files from anyone: what readers in other languages would not take is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+_DIGITS = 30
+"""Longest integer; no count needs more."""
+
+
+def parse_json(text: str) -> Any:
+    """Decode a JSON text with every key once, and numbers that are finite.
+
+    Raises:
+        ValueError: says what is wrong; nesting without end included.
+
+    Example:
+        >>> parse_json('{"a": 1e999}')
+        Traceback (most recent call last):
+        ...
+        ValueError: the number 1e999 is not finite
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_number,
+            parse_float=_number,
+            parse_int=_integer,
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice[:40]!r} is there twice")
+    return made
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {digits[:20]} is not finite")
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
