@@ -26,7 +26,7 @@ from seqedit_bench.tasks.edits import load_stream
 from seqedit_bench.tasks.sources import Source, file_sha256
 
 JOURNAL = {"config.json", "edits.jsonl", "checkpoints.jsonl"}
-FILES = {*JOURNAL, "leaderboard.json", "curves.png", "curves.svg"}
+FILES = {*JOURNAL, "events.jsonl", "leaderboard.json", "curves.png", "curves.svg"}
 SMALL = ["layers=[1]", "v_num_grad_steps=3", "mom2_n_tokens=600"]
 OPTIONS: dict[str, list[str]] = {
     "none": [],
