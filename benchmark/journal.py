@@ -122,9 +122,7 @@ class Journal:
                 f"output {folder} holds a run that is not finished: {resume_command(folder)}, "
                 "or choose another --output"
             )
-        if folder.exists() and (
-            not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())
-        ):
+        if folder.exists() and (not folder.is_dir() or not all(map(_is_ours, folder.iterdir()))):
             raise InputError(f"output {folder} is there already: choose another --output")
 
     def close(self) -> None:
@@ -293,6 +291,14 @@ def read_request(folder: Path) -> dict[str, Any] | None:
         return read_sealed(folder / STATE / REQUEST)
     except Damaged:
         return None
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether this is what a run leaves that was stopped before it wrote anything."""
+    if path.name == STATE and path.is_dir():
+        return all(each.name == f"{REQUEST}.tmp" for each in path.iterdir())
+    empty = path.name in (EDITS, CHECKPOINTS) and path.is_file() and not path.stat().st_size
+    return empty or path.name == LOCK
 
 
 def _is_line(data: bytes) -> bool:

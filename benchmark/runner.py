@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
+from ..editors import Editor
 from ..leaderboards import Result, read_result
 from ..leaderboards.plot import plot_run
 from ..tasks import InputError
@@ -114,8 +118,9 @@ def resume_run(
         keep_threads(remains.config, plan.config)
         loop, record = _prepare(plan, journal, observer, changes)
         changes.check(record.config(plan))
-        settle(journal, saves, remains)
-        return _finish(loop, _take_up(loop, record, remains, changes))
+        with _told(loop):
+            settle(journal, saves, remains)
+            return _finish(loop, _take_up(loop, record, remains, changes))
     finally:
         journal.close()
 
@@ -131,9 +136,10 @@ def _begin(plan: Plan, journal: Journal, observer: Observer) -> Outcome:
     except BaseException:
         journal.close()
         raise
-    journal.write_config(record.config(plan))
-    journal.event("started", config=list(digest_of(journal.folder / CONFIG)))
-    return _finish(loop, record)
+    with _told(loop):
+        journal.write_config(record.config(plan))
+        journal.event("started", config=list(digest_of(journal.folder / CONFIG)))
+        return _finish(loop, record)
 
 
 def _prepare(
@@ -152,23 +158,40 @@ def _prepare(
     if changes:
         changes.check({"model": describe_model(plan, loaded).model_dump()})
     ready = make_ready(config, plan.editor_class, loaded, observer)
+    _must_be_tensors(config.editor, ready.editor)
     loop = Loop(plan, loaded, ready.editor, journal, observer, ready.clock)
     return loop, describe(plan, loaded, ready)
+
+
+def _must_be_tensors(name: str, editor: Editor) -> None:
+    for key, value in editor.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise InputError(
+                f"state_dict of {name} holds a {type(value).__name__} under {key!r}: "
+                "what an editor remembers is saved as tensors"
+            )
 
 
 def _finish(loop: Loop, record: Record) -> Outcome:
     """Go through all edits, and put the result together."""
     journal = loop.journal
+    with Stopper(loop.observer) as stopper:
+        loop.run(stopper)
+    result = loop.result(record)
+    with storing(str(journal.folder)):
+        plot_run(result, journal.folder)
+    path = journal.write_result(result.to_json())
+    journal.event("finished")
+    loop.keeper.saves.remove()
+    return Outcome(result, path)
+
+
+@contextmanager
+def _told(loop: Loop) -> Iterator[None]:
+    """Write down why a run fails, say how to go on, and let others in."""
+    journal = loop.journal
     try:
-        with Stopper(loop.observer) as stopper:
-            loop.run(stopper)
-        result = loop.result(record)
-        with storing(str(journal.folder)):
-            plot_run(result, journal.folder)
-        path = journal.write_result(result.to_json())
-        journal.event("finished")
-        loop.keeper.saves.remove()
-        return Outcome(result, path)
+        yield
     except StorageError as error:
         with suppress(StorageError):
             journal.event("failed", reason=str(error))
