@@ -108,18 +108,18 @@ def earlier_request(folder: Path, remains: Remains | None, places: dict[str, Any
     if request is None:
         if remains is None:
             raise InputError(f"{folder} does not say what was asked for: start the run anew")
-        request = remains.config.get("request")
+        request = remains.config["request"]
     given = {name: value for name, value in places.items() if value is not None}
     try:
-        return RunConfig.model_validate({**(request or {}), **given, "output": folder})
-    except (ValidationError, TypeError) as error:
+        return RunConfig.model_validate({**request, **given, "output": folder})
+    except ValidationError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: its request cannot be read: {reason}") from None
 
 
 def keep_threads(then: dict[str, Any], config: RunConfig) -> None:
     """Compute with as many threads as before: sums over other parts round otherwise."""
-    threads = then.get("provenance", {}).get("threads")
+    threads = then["provenance"].get("threads")
     on_cpu = config.device == "cpu" or (config.device is None and not torch.cuda.is_available())
     if on_cpu and isinstance(threads, int) and 1 <= threads <= 1024:
         torch.set_num_threads(threads)

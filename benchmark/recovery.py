@@ -141,9 +141,10 @@ def _find_config(journal: Journal, saves: Saves, remains: Remains) -> None:
     try:
         remains.config_text = candidate.decode()
         remains.config = json.loads(candidate)
-        if not isinstance(remains.config, dict):
-            raise ValueError("not an object")
-    except (ValueError, RecursionError) as error:
+        parts = [remains.config, remains.config["provenance"], remains.config["request"]]
+        if not all(isinstance(part, dict) for part in parts):
+            raise ValueError("not what a run writes")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
 

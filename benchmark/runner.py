@@ -103,7 +103,7 @@ def resume_run(
     saves = Saves(folder)
     if (folder / RESULT).exists():
         result = read_result(folder)
-        observer.note(f"{folder} is finished: {len(result.curves.checkpoints)} checkpoints")
+        observer.note(f"{folder} is finished: there is nothing to go on with")
         saves.remove()
         return Outcome(result, folder / RESULT)
     journal = Journal(folder, reopen=True)

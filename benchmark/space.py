@@ -13,11 +13,12 @@ from ..tasks.errors import InputError
 from .plan import Plan
 from .saves import KEPT, save_bytes
 
-EDIT_LINE = 12_000
-"""Bytes of a line of `edits.jsonl`: seldom more with the suites that come with the package."""
-CHECKPOINT_LINE = 60_000
-"""Of a line of `checkpoints.jsonl`, and for every edit asked again:"""
+EDIT_LINE = 4_000
+"""Bytes of a line of `edits.jsonl`; 2,500 in runs of the suite quick."""
+CHECKPOINT_LINE = 25_000
+"""Bytes of a line of `checkpoints.jsonl` with its texts, edits asked again aside."""
 CHECKPOINT_EDIT = 300
+"""Bytes more for every edit asked again."""
 REST = 2_000_000
 """Configuration, result, curves."""
 

@@ -811,10 +811,10 @@ def test_a_second_process_is_refused_and_a_killed_one_holds_nothing(
         assert owner.stdout is not None
         assert owner.stdout.readline() == "held\n"
         done = seqedit("resume", stopped, "--quiet")
-        assert done.code == 2
-        assert f"{stopped} is in use by process {owner.pid} on " in done.err
-        assert done.err.rstrip().endswith(" s")
         owner.kill()
+    assert done.code == 2
+    assert f"{stopped} is in use by process {owner.pid} on " in done.err
+    assert done.err.rstrip().endswith(" s")
     assert {path: read(path) for path in before} == before
     assert seqedit("resume", stopped, "--quiet").code == 0
     assert_equals(stopped, twin)
@@ -838,8 +838,10 @@ def full_after(patch: pytest.MonkeyPatch, writes: int, code: int = errno.ENOSPC)
     patch.setattr(os, "write", write)
 
 
-@pytest.mark.parametrize("writes", [0, 2, 4, 6, 8, 10])
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize(
+    ("code", "writes"),
+    [(errno.ENOSPC, n) for n in (0, 1, 3, 5, 7, 10)] + [(errno.EIO, n) for n in (2, 8)],
+)
 def test_a_full_disk_stops_the_run_and_loses_nothing(
     code: int,
     writes: int,
@@ -864,7 +866,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     assert_equals(stopped, twin)
 
 
-@pytest.mark.parametrize("call", range(1, 16, 2))
+@pytest.mark.parametrize("call", [1, 3, 4, 6, 8, 9])
 def test_a_failing_fsync_is_no_save(
     call: int,
     stopped: Path,
