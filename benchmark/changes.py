@@ -15,6 +15,7 @@ from .differences import Difference, differences, listed
 from .journal import CHECKPOINTS, EDITS, SINGLE_EDITS, Journal, finite, read_request
 from .observer import Observer
 from .recovery import Remains
+from .storage import resume_command
 
 _COMPARED = ("suite", "suite_definition", "editor", "model", "data", "protocol", "seed")
 _COMPARED_PROVENANCE = ("versions", "sources_sha256", "include_sha256", "device")
@@ -111,10 +112,17 @@ def earlier_request(folder: Path, remains: Remains | None, places: dict[str, Any
         request = remains.config["request"]
     given = {name: value for name, value in places.items() if value is not None}
     try:
-        return RunConfig.model_validate({**request, **given, "output": folder})
+        config = RunConfig.model_validate({**request, **given, "output": folder})
     except ValidationError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: its request cannot be read: {reason}") from None
+    if unnamed := sorted(set(config.code()) - set(given)):
+        # Whoever made the run directory wrote these paths: what they lead to is not run unasked.
+        raise InputError(
+            f"{folder} uses {config.code()[unnamed[0]]}, which is code and runs as you: name it "
+            f"again, with {resume_command(folder, config.code())}"
+        )
+    return config
 
 
 def keep_threads(then: dict[str, Any], config: RunConfig) -> None:

@@ -75,6 +75,11 @@ class RunConfig(BaseModel):
         there = {name: str(path.resolve()) for name, path in given.items() if path.exists()}
         return {**self.model_dump(mode="json", exclude={"output"}), **there}
 
+    def code(self) -> dict[str, Path]:
+        """Return what of the request is code of the user's: it runs with their rights."""
+        named = {"editor_path": self.editor_path, "include_path": self.include_path}
+        return {name: path for name, path in named.items() if path is not None}
+
     def output_dir(self, suite: str, now: datetime) -> Path:
         """Return the run directory: the one asked for, or runs/<suite>/<model>/<editor>/<time>."""
         if self.output is not None:

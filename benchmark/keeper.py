@@ -76,6 +76,8 @@ class Keeper:
         self.saves = Saves(journal.folder)
         self.stopper: Stopper | None = None
         """Says whether the run shall stop."""
+        self.command = ""
+        """What goes on with the run, for messages."""
         self.resumed: list[dict[str, Any]] = []
         """Where the run was taken up again, for its result."""
 
@@ -120,4 +122,4 @@ class Keeper:
         )
         if asked:
             self._journal.event("interrupted", signal=asked, after=done)
-            raise Interrupted(self._journal.folder, asked, done)
+            raise Interrupted(self.command, asked, done)

@@ -24,6 +24,7 @@ from .saves import Position
 from .single_edit import SingleEditor
 from .space import needed_bytes
 from .stopping import Stopper
+from .storage import resume_command
 
 
 class Loop:
@@ -50,6 +51,7 @@ class Loop:
         self.editing, self.evaluating = Clock(device), Clock(device)
         self.costs = Costs(self.editing, self.evaluating, self.lm, preparing)
         self.keeper = Keeper(journal, self.originals, editor, self.costs)
+        self.keeper.command = resume_command(journal.folder, plan.config.code())
 
     def take_up(self, remains: Remains, done: dict[str, list[Line]]) -> None:
         """Put everything where an interrupted run left it.

@@ -27,7 +27,7 @@ from .recovery import Remains, look, settle
 from .saves import Saves
 from .space import check_space, megabytes
 from .stopping import Stopper
-from .storage import StorageError, digest_of, resume_command, storing
+from .storage import StorageError, digest_of, storing
 
 
 class Outcome(NamedTuple):
@@ -197,7 +197,7 @@ def _told(loop: Loop) -> Iterator[None]:
             journal.event("failed", reason=str(error))
         raise StorageError(
             f"{error}: what was done is intact; make room (about {megabytes(loop.needed_bytes())} "
-            f"are needed) and go on with: {resume_command(journal.folder)}"
+            f"are needed) and go on with: {loop.keeper.command}"
         ) from error
     except Exception as error:
         with suppress(StorageError):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from .observer import Observer
-from .storage import resume_command
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -19,13 +17,13 @@ class Interrupted(KeyboardInterrupt):
     """A run was asked to stop, and has: all it did is saved.
 
     Args:
-        folder: The run directory.
+        command: What goes on with the run.
         signum: The signal that asked.
         done: How far the run has come, in words.
     """
 
-    def __init__(self, folder: Path, signum: int, done: str) -> None:
-        super().__init__(f"stopped after {done}; go on with: {resume_command(folder)}")
+    def __init__(self, command: str, signum: int, done: str) -> None:
+        super().__init__(f"stopped after {done}; go on with: {command}")
         self.status = 128 + signum
         """What a shell expects of a process that this signal ended."""
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -41,9 +41,17 @@ def storing(what: str) -> Iterator[None]:
         raise StorageError(f"cannot write {what}: {error.strerror or error}") from error
 
 
-def resume_command(folder: Path) -> str:
-    """Return the command that goes on with a run, to be copied from a message."""
-    return f"seqedit-bench resume {shlex.quote(str(folder))}"
+def resume_command(folder: Path, code: Mapping[str, object] | None = None) -> str:
+    """Return the command that goes on with a run, to be copied from a message.
+
+    Args:
+        folder: The run directory.
+        code: Fields of the request that name code, which must be named again.
+    """
+    given = [
+        f" --{name.replace('_', '-')} {shlex.quote(str(at))}" for name, at in (code or {}).items()
+    ]
+    return f"seqedit-bench resume {shlex.quote(str(folder))}{''.join(given)}"
 
 
 def write_whole(path: Path, text: str) -> None:

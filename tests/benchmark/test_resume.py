@@ -24,6 +24,7 @@ from seqedit_bench.benchmark.journal import JOURNALS, Journal, without_timings
 from seqedit_bench.benchmark.observer import Line, Silent
 from seqedit_bench.benchmark.runner import resume_run, run
 from seqedit_bench.benchmark.tiny_models import build_model
+from seqedit_bench.editors import load_editor_file
 from seqedit_bench.leaderboards import Result, read_result
 from seqedit_bench.tasks import InputError
 
@@ -115,7 +116,6 @@ class Stage(NamedTuple):
         return RunConfig.model_validate(
             {
                 "editor": "drift",
-                "editor_path": self.folder / "drift.py",
                 "model": str(self.model),
                 "suite": str(self.folder / "tiny.yaml"),
                 "cache_dir": self.folder / "cache",
@@ -132,6 +132,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Stage:
     folder = tmp_path_factory.mktemp("stage")
     (folder / "tiny.yaml").write_text(SUITE, encoding="utf-8")
     (folder / "drift.py").write_text(DRIFT, encoding="utf-8")
+    load_editor_file(folder / "drift.py")
     return Stage(folder, tiny_folder)
 
 
@@ -299,7 +300,7 @@ def test_killed_after_the_result_was_written(
 
 def test_batches(stage: Stage, tmp_path: Path) -> None:
     """A kill between the lines of one batch; the save is that of a whole one."""
-    options = {"editor": "memit", "editor_path": None, "batch_size": 3, "num_edits": 8}
+    options = {"editor": "memit", "batch_size": 3, "num_edits": 8}
     options["hparams"] = ["layers=[1]", "v_num_grad_steps=2", "mom2_n_tokens=600"]
     run(stage.config(tmp_path / "twin", **options))
     with pytest.raises(Killed):
@@ -345,11 +346,10 @@ def test_places_hold_from_any_folder(
     stage: Stage, twin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(stage.folder)
-    relative = {"editor_path": Path("drift.py"), "suite": "tiny.yaml"}
     with pytest.raises(Killed):
-        run(stage.config(tmp_path / "run", **relative), KillAt(3))
+        run(stage.config(tmp_path / "run", suite="tiny.yaml"), KillAt(3))
     request = json.loads(read(tmp_path / "run" / "config.json"))["request"]
-    assert (request["editor_path"], request["suite"]) == ("drift.py", "tiny.yaml")
+    assert request["suite"] == "tiny.yaml"
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     resume_run(tmp_path / "run")
@@ -400,7 +400,7 @@ def test_a_signal_finishes_the_edit_and_saves(
         return append(self, line)
 
     config = stage.config(folder)
-    options = ["--editor", "drift", "--editor-path", config.editor_path, "--model", config.model]
+    options = ["--editor", "drift", "--model", config.model]
     options += ["--suite", config.suite, "--cache-dir", config.cache_dir, "--save-every", 5]
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "append_edit", interrupted)
@@ -672,14 +672,14 @@ def refused(seqedit: Callable[..., Any], folder: Path, *options: object) -> str:
         ({"batch_size": 2, "editor": "none"}, "protocol.batch_size was 1, is 2"),
         ({"hparams": ["size=0.25"]}, "editor.hparams.size was 0.05, is 0.25"),
         ({"dtype": "bfloat16"}, "model.dtype was 'float32', is 'bfloat16'"),
-        ({"editor": "ft", "editor_path": None}, "editor.name was 'drift', is 'ft'"),
+        ({"editor": "ft"}, "editor.name was 'drift', is 'ft'"),
         ({"skip": ["single_edit"]}, "protocol.not_measured"),
     ],
 )
 def test_another_request(changed: dict[str, Any], says: str, stage: Stage, stopped: Path) -> None:
     before = everything(stopped)
     if changed.get("editor") == "none":
-        changed = {**changed, "editor": "memit", "editor_path": None}
+        changed = {**changed, "editor": "memit"}
     with pytest.raises(InputError, match="cannot go on as the same run") as refusal:
         run(stage.config(stopped, **changed), resume=True)
     assert says in str(refusal.value)
@@ -788,6 +788,26 @@ def test_an_unfinished_run_is_not_begun_anew(
     with pytest.raises(InputError, match=f"seqedit-bench resume {stopped}"):
         run(stage.config(stopped))
     assert everything(stopped) == before
+
+
+def test_code_that_a_run_directory_names_is_not_run_unasked(
+    stage: Stage, twin: Path, tmp_path: Path, seqedit: Callable[..., Any], fresh_registry: None
+) -> None:
+    """Whoever made it wrote the path."""
+    path = stage.folder / "drift.py"
+    with pytest.raises(Killed):
+        run(stage.config(tmp_path / "run", editor_path=path), KillAt(3))
+    trap = tmp_path / "trap"
+    path.write_text(f"open({str(trap)!r}, 'w')\n{DRIFT}", "utf-8")
+    try:
+        done = seqedit("resume", tmp_path / "run")
+    finally:
+        path.write_text(DRIFT, "utf-8")
+    command = f"seqedit-bench resume {tmp_path / 'run'} --editor-path {path}"
+    assert (done.code, done.err.rstrip().endswith(command)) == (2, True), done.err
+    assert not trap.exists()
+    assert seqedit(*command.split()[1:]).code == 0
+    assert_equals(tmp_path / "run", twin)
 
 
 # --- Two processes ---------------------------------------------------------------------------
