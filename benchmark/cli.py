@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
@@ -18,6 +19,11 @@ from ..leaderboards.compare import comparison_table
 from ..leaderboards.show import result_tables
 from ..tasks.errors import InputError, unknown_name
 from .config import RunConfig
+from .storage import StorageError
+
+if TYPE_CHECKING:
+    from .observer import Observer
+    from .runner import Outcome
 
 app = typer.Typer(
     help="Benchmark sequential knowledge editing of language models.\n\n"
@@ -69,6 +75,11 @@ CacheDir = Annotated[
     Path,
     typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Go on whatever has changed; the result will say what.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 # typer carries click under a private name; this is the base of all mistakes in arguments.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130
@@ -142,23 +153,91 @@ def run_command(
         typer.Option(help="Run directory; default: runs/<suite>/<model>/<editor>/<time>."),
     ] = None,
     cache_dir: CacheDir = DEFAULT_CACHE,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    save_every: Annotated[
+        int, typer.Option(min=1, help="Edits between saves; later ones are made again.")
+    ] = 10,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in --output if a run was stopped there.")
+    ] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Edit a model fact after fact and measure it on the way."""
     fields = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
     lists = {"downstream": _names(downstream), "skip": _names(skip)}
     config = _config({**fields, "hparams": tuple(hparams or ()), **lists})
+    if force and not resume:
+        raise InputError("--force goes with --resume")
+    from . import runner
+
+    _show(lambda observer: runner.run(config, observer, resume=resume, force=force), quiet, json)
+
+
+@app.command("resume")
+def resume_command(
+    run: Annotated[Path, typer.Argument(help="Run directory of a run that was stopped.")],
+    force: Force = False,
+    from_start: Annotated[
+        bool,
+        typer.Option(
+            "--from-start", help="Trust no save: make all edits again, compared with the journal."
+        ),
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="Where the model is now.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data files are now.")] = None,
+    editor_path: Annotated[
+        Path | None, typer.Option(help="Where the editor's file is now; it is code.")
+    ] = None,
+    include_path: Annotated[
+        Path | None, typer.Option(help="Where the task files are now; their functions are code.")
+    ] = None,
+    trust_remote_code: Annotated[
+        bool | None,
+        typer.Option(
+            "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Torch device; default: as before.")] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the cache; default: as before.", envvar="SEQEDIT_CACHE_DIR"),
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Edits between saves; default: as before.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Go on with a run that was stopped, as if it had never been.
+
+    Edits made after the last save are made again and compared with the journal.
+    """
+    given = {name: value for name, value in locals().items() if name in RunConfig.model_fields}
+    from . import runner
+
+    def go_on(observer: Observer) -> Outcome:
+        return runner.resume_run(run, observer, force=force, from_start=from_start, **given)
+
+    _show(go_on, quiet, json)
+
+
+def _show(work: Callable[[Observer], Outcome], quiet: bool, json: bool) -> None:
+    """Run something under a display and print its result; a wish to stop ends the process."""
     from .display import display_for
     from .observer import Silent
-    from .runner import run
+    from .stopping import Interrupted
 
     console = Console(stderr=json)
-    if quiet:
-        outcome = run(config, Silent())
-    else:
-        with display_for(console) as display:
-            outcome = run(config, display)
+    try:
+        if quiet:
+            outcome = work(Silent())
+        else:
+            with display_for(console) as display:
+                outcome = work(display)
+    except Interrupted as stop:
+        sys.stderr.write(f"{stop}\n")
+        raise SystemExit(stop.status) from None
     if json:
         sys.stdout.write(outcome.result.to_json())
     else:
@@ -441,6 +520,9 @@ def main(arguments: list[str] | None = None) -> None:
         shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
         sys.stderr.write(f"error: {shown}\n")
         raise SystemExit(2) from None
+    except StorageError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        raise SystemExit(1) from None
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("stopped: what was done so far is in the run directory or the cache\n")
         raise SystemExit(_INTERRUPTED) from None

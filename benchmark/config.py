@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from .aliases import model_aliases
 
 Mode = Literal["instance-sequential", "batch-sequential", "batch-single"]
 """One fact after another; batch after batch of facts; all facts in one batch."""
@@ -61,12 +63,32 @@ class RunConfig(BaseModel):
     """Type of the weights."""
     cache_gb: float = Field(1.0, ge=0)
     """Memory for hidden states under the edited layers, of prompts that come again; in GB."""
+    save_every: int = Field(10, ge=1)
+    """Edits between saves of all that the next edit depends on."""
     hparams: tuple[str, ...] = ()
     """Hyper-parameters to set by hand, `key=value`."""
     output: Path | None = None
     """Run directory; None makes one under `runs/`."""
     cache_dir: Path = Path.home() / ".cache" / "seqedit-bench"
     """Folder for converted models and second moments."""
+
+    def anywhere(self) -> dict[str, Any]:
+        """Return the request as JSON, with places that hold from any current folder."""
+        names = ["editor_path", "include_path", "data_dir", "cache_dir"]
+        names += ["suite"] if self.suite.endswith((".yaml", ".yml")) else []
+        names += ["model"] if self.model not in model_aliases() else []
+        given = {name: Path(getattr(self, name)) for name in names if getattr(self, name)}
+        there = {name: str(path.resolve()) for name, path in given.items() if path.exists()}
+        return {**self.model_dump(mode="json", exclude={"output"}), **there}
+
+    def code(self) -> dict[str, Path | bool]:
+        """Return what of the request has code run that is not ours, with the user's rights."""
+        named = {
+            "editor_path": self.editor_path,
+            "include_path": self.include_path,
+            "trust_remote_code": self.trust_remote_code,
+        }
+        return {name: value for name, value in named.items() if value}
 
     def output_dir(self, suite: str, now: datetime) -> Path:
         """Return the run directory: the one asked for, or runs/<suite>/<model>/<editor>/<time>."""

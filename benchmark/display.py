@@ -25,13 +25,18 @@ WINDOW = 50
 class _Running:
     """Numbers shown while a run goes on."""
 
-    def __init__(self, num_edits: int, score: Sequence[str]) -> None:
+    def __init__(
+        self, num_edits: int, score: Sequence[str], done: Sequence[dict[str, Any]] = ()
+    ) -> None:
         self.num_edits, self.score = num_edits, score
         self.done = 0
         self._recent: deque[dict[str, Any]] = deque(maxlen=WINDOW)
         self._started = time.monotonic()
         self.retained: dict[str, float] = {}
         self.distance = 0.0
+        for line in done:
+            self.add(line)
+        self._earlier = self.done
 
     def add(self, line: dict[str, Any]) -> None:
         self.done = line["edit"]
@@ -53,8 +58,8 @@ class _Running:
                 parts.append(f"{name.upper()} {100 * sum(values) / len(values):.0f}")
         parts += [f"kept {name} {100 * share:.0f}" for name, share in self.retained.items()]
         parts.append(f"distance {self.distance:.3g}")
-        if self.done:
-            pace = (time.monotonic() - self._started) / self.done
+        if made := self.done - self._earlier:
+            pace = (time.monotonic() - self._started) / made
             left = pace * (self.num_edits - self.done)
             parts.append(f"{pace:.1f} s/edit, {left / 60:.1f} min left")
         return "  ".join(parts)
@@ -101,9 +106,13 @@ class LiveDisplay:
             self._working = self._progress.add_task(what, status="")
         self._progress.update(self._working, description=what, completed=done, total=total)
 
-    def started(self, num_edits: int, score: Sequence[str]) -> None:
-        self._running = _Running(num_edits, score)
+    def started(
+        self, num_edits: int, score: Sequence[str], done: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        self._running = _Running(num_edits, score, done)
         self._editing = self._progress.add_task("edits", total=num_edits, status="unedited model")
+        if done:
+            self._update()
 
     def _update(self) -> None:
         if self._editing is not None:
@@ -143,8 +152,10 @@ class PlainLines:
             self._tenths = tenths
             self.note(f"{what}: {done} of {total}")
 
-    def started(self, num_edits: int, score: Sequence[str]) -> None:
-        self._running = _Running(num_edits, score)
+    def started(
+        self, num_edits: int, score: Sequence[str], done: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        self._running = _Running(num_edits, score, done)
 
     def edited(self, line: dict[str, Any]) -> None:
         self._running.add(line)

@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -253,6 +253,23 @@ class OriginalWeights:
             relative = l2 / size if size else (math.inf if l2 else 0.0)
             result[name] = Distance(l2, l2 / live.numel(), relative)
         return result
+
+    def live(self) -> dict[str, Tensor]:
+        """Return the matrices themselves, as they are now, by parameter name."""
+        return {name: live.detach() for name, live in self._live.items()}
+
+    @torch.no_grad()
+    def put(self, weights: Mapping[str, Tensor]) -> None:
+        """Put other values into the live matrices, bit for bit.
+
+        Raises:
+            InputError: they are for other matrices.
+        """
+        shapes = {name: (live.shape, live.dtype) for name, live in self._live.items()}
+        if {name: (value.shape, value.dtype) for name, value in weights.items()} != shapes:
+            raise InputError("the saved weights are for other matrices than this editor changes")
+        for name, live in self._live.items():
+            live.copy_(weights[name])
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -18,8 +18,8 @@ class Observer(Protocol):
     def working(self, what: str, done: int, total: int) -> None:
         """Work beside the sequence of edits has come this far."""
 
-    def started(self, num_edits: int, score: Sequence[str]) -> None:
-        """Everything is ready; `score` names the metrics to show."""
+    def started(self, num_edits: int, score: Sequence[str], done: Sequence[Line] = ()) -> None:
+        """Everything is ready; `score` names the metrics to show, `done` was made before."""
 
     def edited(self, line: Line) -> None:
         """A line of `edits.jsonl` was written."""
@@ -35,7 +35,7 @@ class Silent:
 
     def working(self, what: str, done: int, total: int) -> None: ...
 
-    def started(self, num_edits: int, score: Sequence[str]) -> None: ...
+    def started(self, num_edits: int, score: Sequence[str], done: Sequence[Line] = ()) -> None: ...
 
     def edited(self, line: Line) -> None: ...
 

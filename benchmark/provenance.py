@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import resource
@@ -14,16 +15,24 @@ from typing import Any
 
 import torch
 
+from ..tasks.sources import file_sha256
+
 PACKAGES = ("seqedit-bench", "torch", "transformers", "lm-eval", "datasets", "tokenizers")
+_OWN = [
+    Path(__file__).resolve().parent.parent / name
+    for name in ("benchmark", "editors", "leaderboards", "tasks")
+]
 
 
-def collect(device: torch.device, started: datetime) -> dict[str, Any]:
-    """Return versions, commit, dirty flag, platform, device and start time."""
+def collect(device: torch.device, started: datetime, include: Path | None = None) -> dict[str, Any]:
+    """Return versions, digests of code, commit, dirty flag, platform, device and start time."""
     commit, dirty = _commit()
     cuda = device.type == "cuda"
     return {
         "started": started.isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "sources_sha256": sources_sha256(*_OWN),
+        "include_sha256": sources_sha256(include) if include else None,
         "commit": commit,
         "dirty": dirty,
         "platform": platform.platform(),
@@ -31,6 +40,17 @@ def collect(device: torch.device, started: datetime) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
     }
+
+
+def sources_sha256(*folders: Path) -> str:
+    """Return one digest of all code and YAML files in some folders, names included."""
+    whole = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".py", ".yaml", ".yml") and path.is_file():
+                name = path.relative_to(folder).as_posix()
+                whole.update(f"{folder.name}/{name} {file_sha256(path)}\n".encode())
+    return whole.hexdigest()
 
 
 def _commit() -> tuple[str | None, bool | None]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
-
 from ..editors import Editor, resolve_hparams
 from ..editors._architecture import Architecture
 from ..editors._hparams import Resolved
@@ -13,6 +11,7 @@ from .clock import Clock
 from .config import RunConfig
 from .model import LoadedModel, keep_in_float32
 from .observer import Observer
+from .random_state import seed_everything
 
 
 class Ready(NamedTuple):
@@ -43,7 +42,7 @@ def make_ready(
         overrides=config.hparams,
     )
     observer.note(f"{config.editor} hyper-parameters: {resolved.source}")
-    torch.manual_seed(config.seed)
+    seed_everything(config.seed)
     editor = editor_class(
         loaded.model,
         loaded.tokenizer,
@@ -56,4 +55,6 @@ def make_ready(
     with clock:
         record = editor.prepare()
         keep_in_float32(loaded.model, editor.edited_parameters())
+    # Whatever had to be computed and whatever was in the cache: edits begin at the same place.
+    seed_everything(config.seed)
     return Ready(editor, resolved, record, clock)

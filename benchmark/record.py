@@ -43,8 +43,23 @@ class Record(NamedTuple):
             "model": self.model.model_dump(),
             "data": self.data.model_dump(),
             "protocol": self.protocol.model_dump(),
+            "seed": self.seed,
             "provenance": self.provenance,
         }
+
+
+class Asked(NamedTuple):
+    """What is known of a run before its model is loaded."""
+
+    suite: SuiteInfo
+    data: DataInfo
+    protocol: ProtocolInfo
+    seed: int
+
+    def config(self) -> dict[str, Any]:
+        """Return this part of `config.json`."""
+        parts = {"suite": self.suite, "data": self.data, "protocol": self.protocol}
+        return {**{name: part.model_dump() for name, part in parts.items()}, "seed": self.seed}
 
 
 def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:
@@ -56,13 +71,11 @@ def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:
         ready: The editor, prepared.
     """
     editor, resolved = ready.editor, ready.resolved
-    config, suite, stream = plan.config, plan.suite, plan.stream
     code = inspect.getsourcefile(type(editor))
-    ids = ",".join(str(case.case_id) for case in plan.cases)
     return Record(
-        suite=SuiteInfo(name=suite.name, version=suite.version, sha256=suite.sha256),
+        **describe_plan(plan)._asdict(),
         editor=EditorInfo(
-            name=config.editor,
+            name=plan.config.editor,
             kind=editor.kind,
             needs=sorted(editor.needs),
             hparams=resolved.hparams.model_dump(mode="json"),
@@ -70,15 +83,30 @@ def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:
             code_sha256=file_sha256(Path(code)) if code else "",
             prepared=ready.record,
         ),
-        model=ModelInfo(
-            name=loaded.name,
-            model_type=loaded.model.config.model_type,
-            revision=loaded.revision,
-            weights_sha256=loaded.weights_sha256,
-            num_parameters=loaded.model.num_parameters(),
-            dtype=config.dtype,
-            trust_remote_code=config.trust_remote_code,
-        ),
+        model=describe_model(plan, loaded),
+        provenance=provenance.collect(loaded.model.device, plan.started, plan.config.include_path),
+    )
+
+
+def describe_model(plan: Plan, loaded: LoadedModel) -> ModelInfo:
+    """Describe an unedited model."""
+    return ModelInfo(
+        name=loaded.name,
+        model_type=loaded.model.config.model_type,
+        revision=loaded.revision,
+        weights_sha256=loaded.weights_sha256,
+        num_parameters=loaded.model.num_parameters(),
+        dtype=plan.config.dtype,
+        trust_remote_code=plan.config.trust_remote_code,
+    )
+
+
+def describe_plan(plan: Plan) -> Asked:
+    """Describe what was asked for."""
+    suite, stream = plan.suite, plan.stream
+    ids = ",".join(str(case.case_id) for case in plan.cases)
+    return Asked(
+        suite=SuiteInfo(name=suite.name, version=suite.version, sha256=suite.sha256),
         data=DataInfo(
             source=plan.source.name,
             files_sha256=plan.files_sha256,
@@ -102,6 +130,5 @@ def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:
             not_measured=plan.not_measured,
             smoothing=suite.smoothing,
         ),
-        seed=config.seed,
-        provenance=provenance.collect(loaded.model.device, plan.started),
+        seed=plan.config.seed,
     )

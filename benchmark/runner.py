@@ -1,36 +1,34 @@
-"""The one loop: edit a batch, evaluate what is due, write it down."""
+"""A run from its request to its result: begun, or gone on with where it was stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from ..editors import Editor
-from ..leaderboards import Result
-from ..leaderboards import summary as summaries
+from ..leaderboards import Result, read_result
 from ..leaderboards.plot import plot_run
-from ..leaderboards.results import Cost, Ending
-from ..tasks import EditCase, InputError
-from . import provenance
-from .attempt import Attempt, attempt
-from .clock import Clock
-from .collapse import collapse
+from ..tasks import InputError
+from .changes import Changes, Replay, earlier_request, keep_threads
 from .config import RunConfig
-from .journal import Journal
-from .lm import SequentialEditLM
-from .lmeval import TaskResult
-from .model import LoadedModel, OriginalWeights, load_model
-from .observer import Line, Observer, Silent
+from .journal import CONFIG, RESULT, Journal, has_run
+from .loop import Loop
+from .model import load_model
+from .observer import Observer, Silent
 from .plan import Plan, make_plan
 from .ready import make_ready
-from .record import Record, describe
+from .record import Record, describe, describe_model, describe_plan
+from .recovery import Remains, look, settle
+from .saves import Saves
 from .scorable import refuse_unscorable
-from .single_edit import SingleEditor
-
-MOST_REFUSED = 10
-"""A run whose first edits, so many, are all refused has a mistake that is not theirs."""
+from .space import check_space, megabytes
+from .stopping import Stopper
+from .storage import StorageError, digest_of, storing
 
 
 class Outcome(NamedTuple):
@@ -41,34 +39,117 @@ class Outcome(NamedTuple):
     """Its `leaderboard.json`."""
 
 
-def run(config: RunConfig, observer: Observer | None = None) -> Outcome:
+def run(
+    config: RunConfig,
+    observer: Observer | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+) -> Outcome:
     """Edit a model fact after fact and measure it as the suite says.
 
     Nothing that is there already is overwritten, and a run that is refused leaves nothing behind.
 
+    Args:
+        config: What to run.
+        observer: Told how it goes.
+        resume: Go on with the run in `config.output` if there is one, as `resume_run` does.
+        force: With `resume`: whatever has changed since.
+
     Raises:
         InputError: something in the request cannot be done; says what and what to do.
+        StorageError: a write failed; what was done is intact.
+        Interrupted: a signal came; what was done is saved.
     """
     observer = observer or Silent()
+    if resume:
+        if config.output is None:
+            raise InputError("--resume needs --output, the run directory to go on in")
+        if has_run(config.output):
+            return resume_run(config.output, observer, force=force, config=config)
     plan = make_plan(config)
-    journal = Journal(plan.output)
+    return _begin(plan, Journal(plan.output), observer)
+
+
+def resume_run(
+    folder: Path,
+    observer: Observer | None = None,
+    *,
+    force: bool = False,
+    from_start: bool = False,
+    config: RunConfig | None = None,
+    **places: Any,
+) -> Outcome:
+    """Go on with a run that was stopped, however it was, as if it had never been.
+
+    Edits that were made after the last save are made again and compared with the journal.
+
+    Args:
+        folder: The run directory.
+        observer: Told how it goes.
+        force: Go on whatever has changed since, and have the result say what.
+        from_start: Trust no save: make all edits again.
+        config: What is asked for now; None asks for the same as before.
+        places: Fields of the request that say where things are (`data_dir`, `device`, ...), where
+            they have moved.
+
+    Raises:
+        InputError: something has changed, or is damaged; says what.
+        StorageError: a write failed; what was done is intact.
+        Interrupted: a signal came; what was done is saved.
+    """
+    observer = observer or Silent()
+    if not has_run(folder):
+        raise InputError(f"{folder} holds no run that could go on")
+    saves = Saves(folder)
+    if (folder / RESULT).exists():
+        result = read_result(folder)
+        observer.note(f"{folder} is finished: there is nothing to go on with")
+        saves.remove()
+        return Outcome(result, folder / RESULT)
+    journal = Journal(folder, reopen=True)
     try:
+        remains = look(journal, saves, from_start=from_start)
+        plan = make_plan(config or earlier_request(folder, remains, places))
+        if remains is None:
+            observer.note("it was stopped before its first edit: it starts anew")
+            return _begin(plan, journal, observer)
+        changes = Changes(journal.folder, remains.config, force=force)
+        changes.check(describe_plan(plan).config())
+        keep_threads(remains.config, plan.config)
+        loop, record = _prepare(plan, journal, observer, changes)
+        changes.check(record.config(plan))
+        with _told(loop):
+            settle(journal, saves, remains)
+            return _finish(loop, _take_up(loop, record, remains, changes))
+    finally:
+        journal.close()
+
+
+def _begin(plan: Plan, journal: Journal, observer: Observer) -> Outcome:
+    try:
+        journal.write_request(plan.config.anywhere())
         loop, record = _prepare(plan, journal, observer)
+        check_space(journal.folder, loop.needed_bytes())
     except InputError:
         journal.discard()
         raise
-    journal.write_config(record.config(plan))
-    observer.started(len(plan.cases), plan.score)
-    loop.run()
-    result = loop.result(record)
-    path = journal.write_result(result.to_json())
-    plot_run(result, journal.folder)
-    return Outcome(result, path)
+    except BaseException:
+        journal.close()
+        raise
+    with _told(loop):
+        journal.write_config(record.config(plan))
+        journal.event("started", config=list(digest_of(journal.folder / CONFIG)))
+        return _finish(loop, record)
 
 
-def _prepare(plan: Plan, journal: Journal, observer: Observer) -> tuple[_Loop, Record]:
+def _prepare(
+    plan: Plan, journal: Journal, observer: Observer, changes: Changes | None = None
+) -> tuple[Loop, Record]:
     """Load the model and get the editor ready."""
     config = plan.config
+    if not journal.lock.works:
+        observer.note(f"{journal.folder}: no locks here; let no second process run in it")
     for task, reason in plan.not_measured.items():
         observer.note(f"{task} is not measured: {reason}")
     observer.note(f"loading {config.model}")
@@ -79,224 +160,80 @@ def _prepare(plan: Plan, journal: Journal, observer: Observer) -> tuple[_Loop, R
         cache_dir=config.cache_dir,
         trust_remote_code=config.trust_remote_code,
     )
+    if changes:
+        changes.check({"model": describe_model(plan, loaded).model_dump()})
     ready = make_ready(config, plan.editor_class, loaded, observer)
-    loop = _Loop(plan, loaded, ready.editor, journal, observer, ready.clock)
+    _must_be_tensors(config.editor, ready.editor)
+    loop = Loop(plan, loaded, ready.editor, journal, observer, ready.clock)
     refuse_unscorable(loop.lm, [*plan.cases, *(plan.single.cases if plan.single else ())])
     return loop, describe(plan, loaded, ready)
 
 
-class _Loop:
-    """The run itself: state that grows with every edit."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        loaded: LoadedModel,
-        editor: Editor,
-        journal: Journal,
-        observer: Observer,
-        preparing: Clock,
-    ) -> None:
-        self.plan, self.suite, self.cases, self.tasks = plan, plan.suite, plan.cases, plan.tasks
-        self.loaded, self.editor, self.journal, self.observer = loaded, editor, journal, observer
-        self.lm = SequentialEditLM(
-            loaded, seed=plan.config.seed, editor=editor, cache_gb=plan.config.cache_gb
-        )
-        self.originals = OriginalWeights(loaded.model, editor.edited_parameters())
-        self.single = plan.single and SingleEditor(plan.single, editor, self.originals, self.lm)
-        self.edits: list[Line] = []
-        self.checkpoints: list[Line] = []
-        self.single_edits: list[Line] = []
-        self.stopped: str | None = None
-        device = loaded.model.device
-        self.preparing, self.editing, self.evaluating = preparing, Clock(device), Clock(device)
-
-    def run(self) -> None:
-        """Apply all edits in order, a batch at a time, evaluating on the way."""
-        self._checkpoint(self.plan.due(0, 0))
-        size = self.plan.batch_size
-        for start in range(0, len(self.cases), size):
-            self._edit(self.cases[start : start + size])
-            last = self._stops()
-            if names := self.plan.due(len(self.edits), start, last=last):
-                self._checkpoint(names)
-            if last:
-                break
-        # The sequence's own cost: what comes beside it is not counted.
-        self.seconds = (self.editing.total, self.evaluating.total)
-        if self.single and not self.stopped:
-            self.single_edits = self.single.run(
-                self.editing, self.evaluating, self.journal.append_single, self.observer.working
-            )
-
-    def _stops(self) -> bool:
-        """Say whether the edits made so far are all there will be, though more were asked for.
-
-        Raises:
-            InputError: every one of them was refused: the mistake is not theirs.
-        """
-        done = len(self.edits)
-        if done >= MOST_REFUSED and all("failed" in line for line in self.edits):
+def _must_be_tensors(name: str, editor: Editor) -> None:
+    for key, value in editor.state_dict().items():
+        if not isinstance(value, Tensor):
             raise InputError(
-                f"none of the first {done} edits could be made, the first because "
-                f"{self.edits[0]['failed']}"
+                f"state_dict of {name} holds a {type(value).__name__} under {key!r}: "
+                "what an editor remembers is saved as tensors"
             )
-        first = self._collapsed() if self.plan.config.stop_on_collapse else None
-        if first is not None and done < len(self.cases):
-            self.stopped = f"collapse at edit {first['edit']}: {first['collapsed']}"
-            self.observer.note(f"stopped after {done} edits: {self.stopped}")
-        return self.stopped is not None
-
-    def _collapsed(self) -> Line | None:
-        return next((line for line in self.edits if "collapsed" in line), None)
-
-    def _edit(self, batch: Sequence[EditCase]) -> None:
-        self.loaded.model.eval()
-        with self.editing:
-            made = attempt(self.editor, [case.request for case in batch], window=self.lm.max_length)
-        self.loaded.model.eval()
-        with self.evaluating, self.editor.measured():
-            found = self._ask(self.suite.each_edit, batch)
-            distance = {name: value.l2 for name, value in self.originals.distances().items()}
-        for case in batch:
-            line = self._edit_line(case, made, found[case.case_id], distance, len(batch))
-            self.edits.append(self.journal.append_edit(line))
-            self.observer.edited(self.edits[-1])
-        self.lm.interventions.clear()
-        self._pass_news_on()
-
-    def _pass_news_on(self) -> None:
-        for text in self.lm.news():
-            self.observer.note(text)
-
-    def _edit_line(
-        self,
-        case: EditCase,
-        made: Attempt,
-        found: Line,
-        distance: dict[str, float],
-        batch: int,
-    ) -> Line:
-        request = case.request
-        line: Line = {
-            "edit": len(self.edits) + 1,
-            "case_id": case.case_id,
-            "relation_id": request.relation_id,
-            "prompt": request.prompt,
-            "subject": request.subject,
-            "target_new": request.target_new,
-            "target_true": request.target_true,
-            **found,
-            "editor": made.reports.get(case.case_id, {}),
-            "update_norm": made.update_norms,
-            "distance": distance,
-            **self._interventions(case.case_id),
-            "seconds": {
-                "edit": self.editing.last / batch,
-                "evaluate": self.evaluating.last / batch,
-            },
-        }
-        if (reason := made.failed.get(case.case_id)) is not None:
-            line["failed"] = reason
-        if (reason := collapse(line)) is not None:
-            line["collapsed"] = reason
-        return line
-
-    def _interventions(self, case_id: int | None = None) -> Line:
-        """Return what an editor beside the weights did to this evaluation's requests, by task."""
-        counts = self.lm.interventions.by_task(case_id)
-        return {"interventions": counts} if counts else {}
-
-    def _ask(self, names: Sequence[str], cases: Sequence[EditCase]) -> dict[int, Line]:
-        """Evaluate tasks whose documents belong to edits; return what they gave by case."""
-        found: dict[int, Line] = {
-            case.case_id: {"metrics": {}, "per_prompt": {}, "texts": {}} for case in cases
-        }
-        results = self.tasks.evaluate(self.lm, names, list(found))
-        for name, result in results.items():
-            keep = self.tasks.keeps_texts(name)
-            for case_id, each in result.by_case.items():
-                found[case_id]["metrics"].update(each.metrics)
-                found[case_id]["per_prompt"].update(each.per_prompt)
-                if keep:
-                    found[case_id]["texts"][name] = each.texts
-        return found
-
-    def _checkpoint(self, names: Sequence[str]) -> None:
-        done = self.cases[: len(self.edits)]
-        line: Line = {"edits": len(done)}
-        with self.evaluating, self.editor.measured():
-            if not done:
-                first = self.cases[: self.suite.baseline_records]
-                found = self._ask(self.suite.each_edit, first)
-                line["baseline"] = [found[case.case_id]["metrics"] for case in first]
-            results = self.tasks.evaluate(self.lm, names, [case.case_id for case in done])
-            distances = self.originals.distances()
-        line["edited"] = _by_edit(results, done)
-        line["tasks"] = {
-            name: result.metrics for name, result in results.items() if not result.by_case
-        }
-        line["texts"] = {
-            name: result.texts()
-            for name, result in results.items()
-            if self.tasks.keeps_texts(name) and not result.by_case
-        }
-        line["distance"] = {name: asdict(value) for name, value in distances.items()}
-        line.update(self._interventions())
-        self.lm.interventions.clear()
-        self._pass_news_on()
-        line["seconds"] = {"evaluate": self.evaluating.last}
-        self.checkpoints.append(self.journal.append_checkpoint(line))
-        retained = summaries.retention_curves(self.edits, self.checkpoints)
-        latest = {name: record.instant[-1] for name, record in retained.items()}
-        self.observer.measured(
-            self.checkpoints[-1],
-            {name: share for name, share in latest.items() if share is not None},
-        )
-
-    def result(self, record: Record) -> Result:
-        """Put the result of the finished run together, from its journal and what it cost."""
-        edits, checkpoints, score = self.edits, self.checkpoints, self.plan.score
-        curves = summaries.curves(edits, checkpoints, self.suite.smoothing)
-        editing, evaluating = self.seconds
-        return Result(
-            **record._asdict(),
-            ending=Ending(
-                edits_done=len(edits),
-                stopped=self.stopped,
-                failed=sum("failed" in line for line in edits),
-                collapsed_at=first["edit"] if (first := self._collapsed()) else None,
-            ),
-            curves=curves,
-            summary=summaries.summary(edits, checkpoints, self.single_edits, curves, score),
-            cost=Cost(
-                edits_per_second=len(edits) / editing if editing else 0.0,
-                seconds_edit=editing,
-                seconds_evaluate=evaluating,
-                seconds_prepare=self.preparing.total,
-                peak_memory_bytes=provenance.peak_memory(self.loaded.model.device),
-                tokens_scored=self.lm.tokens_run,
-            ),
-            journal_sha256=self.journal.sha256(),
-        )
 
 
-def _by_edit(
-    results: dict[str, TaskResult], done: Sequence[EditCase]
-) -> dict[str, list[float | None]]:
-    """Return metrics of tasks that belong to edits, one value an edit, in their order.
+def _finish(loop: Loop, record: Record) -> Outcome:
+    """Go through all edits, and put the result together."""
+    journal = loop.journal
+    with Stopper(loop.observer) as stopper:
+        loop.run(stopper)
+    result = loop.result(record)
+    with storing(str(journal.folder)):
+        plot_run(result, journal.folder)
+    path = journal.write_result(result.to_json())
+    journal.event("finished")
+    loop.keeper.saves.remove()
+    return Outcome(result, path)
 
-    None where an edit's record has no prompt of the kind.
-    """
-    columns: dict[str, list[float | None]] = {}
-    for result in results.values():
-        for metric in dict.fromkeys(
-            metric for each in result.by_case.values() for metric in each.metrics
-        ):
-            columns[metric] = [
-                result.by_case[case.case_id].metrics.get(metric)
-                if case.case_id in result.by_case
-                else None
-                for case in done
-            ]
-    return columns
+
+@contextmanager
+def _told(loop: Loop) -> Iterator[None]:
+    """Write down why a run fails, say how to go on, and let others in."""
+    journal = loop.journal
+    try:
+        yield
+    except StorageError as error:
+        with suppress(StorageError):
+            journal.event("failed", reason=str(error))
+        raise StorageError(
+            f"{error}: what was done is intact; make room (about {megabytes(loop.needed_bytes())} "
+            f"are needed) and go on with: {loop.keeper.command}"
+        ) from error
+    except Exception as error:
+        with suppress(StorageError):
+            journal.event("failed", reason=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        journal.close()
+
+
+def _take_up(loop: Loop, record: Record, remains: Remains, changes: Changes) -> Record:
+    """Put a loop where a run was stopped, and say so; return what is known of that run."""
+    journal, observer, position = loop.journal, loop.observer, remains.position
+    entry: dict[str, Any] = {
+        "edits": position.edits,
+        "single_edits": position.single_edits,
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "forced": [each._asdict() for each in changes.found],
+    }
+    strict = loop.loaded.model.device.type == "cpu" and not changes.force
+    replay = Replay(journal, observer, entry, strict=strict)
+    loop.take_up(remains, journal.go_on(remains.starts, replay))
+    entry["replayed"] = journal.waiting
+    earlier = remains.manifest.resumed if remains.manifest else []
+    loop.keeper.resumed = [*earlier, entry]
+    for note in remains.notes:
+        observer.note(note)
+        journal.event("recovered", note=note)
+    journal.event("resumed", **entry)
+    again = f", {journal.waiting} later lines are made again" if journal.waiting else ""
+    observer.note(f"going on after {loop.done()}{again}")
+    return record._replace(
+        provenance={**remains.config["provenance"], "resumed": loop.keeper.resumed}
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -31,37 +31,38 @@ class SingleEditor:
     ) -> None:
         self._plan, self._editor, self._originals, self._lm = plan, editor, originals, lm
         self._state = {name: value.clone() for name, value in editor.state_dict().items()}
+        self.cases = plan.cases
+        self._before: dict[int, dict[str, Any]] = {}
 
-    def run(
-        self,
-        editing: Clock,
-        evaluating: Clock,
-        write: Callable[[Line], Line],
-        progress: Callable[[str, int, int], None],
-    ) -> list[Line]:
-        """Make and measure the edits; the model is left unedited.
+    def begin(self, evaluating: Clock) -> None:
+        """Restore the unedited model and measure it on all facts.
+
+        Args:
+            evaluating: Clock of the measurements.
+        """
+        self._restore()
+        with evaluating:
+            self._before = self._measure([case.case_id for case in self._plan.cases])
+
+    def edits(self, editing: Clock, evaluating: Clock, *, start: int = 0) -> Iterator[Line]:
+        """Make and measure the edits, from one on; the model is unedited whenever a line comes.
 
         Args:
             editing: Clock of the editor.
             evaluating: Clock of the measurements.
-            write: Puts a line into the journal and returns it as written.
-            progress: Told how far this has come.
+            start: Edits that were made before.
 
-        Returns:
-            The lines, one an edit.
+        Yields:
+            A line an edit, for the journal.
         """
-        cases = self._plan.cases
-        self._restore()
-        with evaluating:
-            before = self._measure([case.case_id for case in cases])
-        lines = []
         with torch.random.fork_rng():
-            for number, case in enumerate(cases, start=1):
+            for number, case in enumerate(self._plan.cases[start:], start=start + 1):
                 with editing:
                     made = attempt(self._editor, [case.request], window=self._lm.max_length)
                 self._lm.model.eval()
                 with evaluating, self._editor.measured():
                     after = self._measure([case.case_id])
+                self._restore()
                 line: Line = {
                     "edit": number,
                     "edits": self._plan.stream.name,
@@ -70,17 +71,14 @@ class SingleEditor:
                     "subject": case.request.subject,
                     "target_new": case.request.target_new,
                     "completion_prompt": case.completion_prompt,
-                    "unedited": before[case.case_id]["metrics"],
+                    "unedited": self._before[case.case_id]["metrics"],
                     **after[case.case_id],
                     "update_norm": made.update_norms,
                     "seconds": {"edit": editing.last, "evaluate": evaluating.last},
                 }
                 if made.failed:
                     line["failed"] = made.failed[case.case_id]
-                lines.append(write(line))
-                self._restore()
-                progress(f"single {self._plan.stream.name} edits", number, len(cases))
-        return lines
+                yield line
 
     def _restore(self) -> None:
         self._originals.restore()

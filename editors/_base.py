@@ -165,6 +165,15 @@ class Editor(ABC):
         """Return what the editor remembers between edits, besides the weights."""
         return {}
 
+    def state_bytes(self, num_edits: int) -> int:
+        """Return about how many bytes `state_dict` takes after so many edits, at the most.
+
+        A run is refused if its saves would not fit the disk. Editors whose memory grows say how it
+        does; without a word it stays as large as it is now.
+        """
+        state = self.state_dict().values()
+        return sum(tensor.numel() * tensor.element_size() for tensor in state)
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""
         if state:

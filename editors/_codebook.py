@@ -123,6 +123,11 @@ class Codebook:
         self.labels.append(label)
         return len(self) - 1
 
+    @property
+    def bytes_of_an_entry(self) -> int:
+        """About the size of an entry in the state: key, value, radius, a label of 16 tokens."""
+        return 4 * (self.keys.shape[1] + self.values.shape[1] + 1) + 8 * 17
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return everything as tensors."""
         return {

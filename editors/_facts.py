@@ -17,6 +17,8 @@ from ._locate import decode_strings, encode_strings
 
 PUNCTUATION = ".,;:!?()\"'"
 """What may stand around a word without being part of it."""
+BYTES_OF_A_FACT = 1000
+"""Seldom more, as text."""
 GRAM = 4
 """Characters of an n-gram; words keep a space at either end, so short ones are not found inside."""
 
@@ -86,6 +88,10 @@ class Facts:
         texts = [text for fact in self for text in fact[1:]]
         case_ids = torch.tensor([fact.case_id for fact in self])
         return {**encode_strings("facts", texts), "case_ids": case_ids}
+
+    def state_bytes(self, num_edits: int) -> int:
+        """Return about how many bytes the state of so many facts takes."""
+        return num_edits * BYTES_OF_A_FACT
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 import torch
@@ -78,10 +79,10 @@ def memit_layers(shape: ModelShape) -> list[int]:
 
 
 def encode_strings(name: str, texts: list[str]) -> dict[str, Tensor]:
-    """Store strings in an editor's tensor state, as one UTF-8 buffer separated by NUL."""
-    return {name: torch.tensor(list("\0".join(texts).encode()), dtype=torch.uint8)}
+    """Store strings in an editor's tensor state, whatever is in them: as JSON."""
+    return {name: torch.tensor(list(json.dumps(texts).encode()), dtype=torch.uint8)}
 
 
 def decode_strings(name: str, state: dict[str, Any]) -> list[str]:
     """Read back what `encode_strings` stored."""
-    return bytes(state[name].tolist()).decode().split("\0")
+    return json.loads(bytes(state[name].tolist()))

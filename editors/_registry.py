@@ -128,7 +128,8 @@ def load_editor_file(path: Path) -> list[str]:
     if digest in _files:
         return _files[digest]
     before = set(_registry.keys())
-    name = f"seqedit_editor_{path.stem}"
+    # Files of the same name are different modules: results have the digest of the right one.
+    name = f"seqedit_editor_{path.stem}_{digest[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"editor file {path} is not a Python file")

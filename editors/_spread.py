@@ -126,6 +126,11 @@ class SpreadEditor(SolvesValues[_H]):
         past = {f"past_keys.{layer}": past.factor for layer, past in self._past.items()}
         return {**encode_strings("context_templates", self._templates), **past}
 
+    def state_bytes(self, num_edits: int) -> int:
+        factors = [past.factor for past in self._past.values()]
+        grown = sum(len(each) * min(num_edits, 2 * len(each)) for each in factors)
+        return super().state_bytes(0) + grown * torch.float64.itemsize
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self._templates = decode_strings("context_templates", state)
         for layer, past in self._past.items():

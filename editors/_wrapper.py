@@ -94,6 +94,9 @@ class Wrapper(Editor, Generic[_S]):
     def state_dict(self) -> dict[str, Tensor]:
         return self.base.state_dict()
 
+    def state_bytes(self, num_edits: int) -> int:
+        return self.base.state_bytes(num_edits)
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.base.load_state_dict(state)
 

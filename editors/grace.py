@@ -217,6 +217,9 @@ class GRACE(Editor):
     def state_dict(self) -> dict[str, Tensor]:
         return {**self._codebook.state_dict(), "random": self._random.get_state()}
 
+    def state_bytes(self, num_edits: int) -> int:
+        return super().state_bytes(0) + num_edits * self._codebook.bytes_of_an_entry
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self._codebook.load_state_dict(state)
         self._random.set_state(state["random"])

@@ -68,6 +68,9 @@ class InContext(Editor):
     def state_dict(self) -> dict[str, Tensor]:
         return self._facts.state_dict()
 
+    def state_bytes(self, num_edits: int) -> int:
+        return self._facts.state_bytes(num_edits)
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self._facts.load_state_dict(state)
         self._index = None

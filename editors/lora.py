@@ -179,6 +179,10 @@ class LoRA(Editor):
             state |= {f"{name}.A": factors.a.clone(), f"{name}.B": factors.b.clone()}
         return state
 
+    def state_bytes(self, num_edits: int) -> int:
+        widths = sum(sum(oriented(module).shape) for module in self._modules.values())
+        return super().state_bytes(0) + 4 * self.hparams.r * widths
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self._generator.set_state(state["random"].cpu())
         device = self.model.device

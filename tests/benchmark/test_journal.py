@@ -53,6 +53,17 @@ def test_a_line_is_on_disk_as_soon_as_it_is_written(tmp_path: Path) -> None:
         assert text.count("\n") == number + 1
 
 
+def test_an_event_takes_the_place_of_one_that_is_half_there(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run")
+    journal.event("started", edits=3)
+    path = tmp_path / "run" / "events.jsonl"
+    whole = path.read_text("utf-8")
+    path.write_text(whole + whole[:-5], "utf-8")
+    journal.event("resumed")
+    lines = path.read_text("utf-8").splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["started", "resumed"]
+
+
 def test_digests_are_of_the_files(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.write_config({"seed": 0, "odd": INF})

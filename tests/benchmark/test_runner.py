@@ -26,7 +26,7 @@ from seqedit_bench.tasks.edits import load_stream
 from seqedit_bench.tasks.sources import Source, file_sha256
 
 JOURNAL = {"config.json", "edits.jsonl", "checkpoints.jsonl"}
-FILES = {*JOURNAL, "leaderboard.json", "curves.png", "curves.svg"}
+FILES = {*JOURNAL, "events.jsonl", "leaderboard.json", "curves.png", "curves.svg"}
 SMALL = ["layers=[1]", "v_num_grad_steps=3", "mom2_n_tokens=600"]
 OPTIONS: dict[str, list[str]] = {
     "none": [],
@@ -630,3 +630,16 @@ def test_a_broken_model_is_recorded_not_raised(
     (distance,) = result.summary.distance.values()
     assert set(distance.values()) == {None}
     assert read_result(request_of["output"]) == result
+
+
+def test_a_display_that_begins_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores are over all that was made, the pace only over what is made now."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    lines = [{"edit": n, "metrics": {"es": n % 2}, "distance": {"w": n / 1}} for n in (1, 2, 3, 4)]
+    out = io.StringIO()
+    display = PlainLines(Console(file=out, width=200))
+    display.started(5, ["es"], lines[:3])
+    now[0] += 7.0
+    display.edited(lines[3])
+    assert out.getvalue() == "edit 4 of 5  ES 50  distance 4  7.0 s/edit, 0.1 min left\n"
