@@ -10,7 +10,9 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from ..editors import Editor
+from ..editors._architecture import Architecture
 from ..editors._trace import cache_argument
+from ..tasks.errors import InputError
 from .lower import LowerStates
 from .rows import PackedRows, PaddedRows, Rows, attention_kinds
 from .sharing import Group
@@ -32,8 +34,13 @@ def unpacked(model: PreTrainedModel) -> str | None:
     """Return why rows cannot be packed without padding, or None where they can.
 
     Packing is a matter of the attention mask and of plain keys and values: layers that carry a
-    state from token to token, or attend in chunks, would mix the rows.
+    state from token to token, attend in chunks, or read positions off the mask, would mix the rows.
+    Families that nobody has tried are left alone.
     """
+    try:
+        Architecture.of(model)
+    except InputError:
+        return f"model type {model.config.model_type!r} is not among the known ones"
     layers = DynamicCache(config=model.config).layers
     strange = {type(layer).__name__ for layer in layers if not _is_plain(layer)}
     if strange:
@@ -84,8 +91,9 @@ class Prefix:
         self.length = len(ids)
         # Our own masks know windows: every layer of a packed cache keeps all keys.
         self._cache = DynamicCache() if packed else DynamicCache(config=model.config)
+        self._finite = True
         if ids and packed:
-            PackedRows(model, self._cache, (), [self._ids])
+            self._finite = PackedRows(model, self._cache, (), [self._ids]).finite
         elif ids:
             self._run()
 
@@ -126,7 +134,12 @@ class Prefix:
         if self._packed:
             # What is appended would miss keys and values of layers that were not run.
             lower = None if keep else self._lower
-            return PackedRows(self._model, cache, self._ids, suffixes, lower)
+            packed = PackedRows(self._model, cache, self._ids, suffixes, lower)
+            if packed.finite or not self._finite or unshared(self._model, max(map(len, rows))):
+                return packed
+            # NaN in one row reaches the others: a masked weight of zero times NaN is NaN. In a
+            # batch rows are apart.
+            cache = self._copy() if self.length or keep else None
         if cache is not None and self.length:
             for layer in cache.layers:
                 assert isinstance(layer, DynamicLayer), "`unshared` lets no other kind through"

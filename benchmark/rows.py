@@ -28,6 +28,11 @@ class Rows(ABC):
     hidden: Tensor
     """(places, d_model), final hidden states of what was run at first."""
 
+    @property
+    def finite(self) -> bool:
+        """Whether no hidden state holds NaN or infinity."""
+        return bool(self.hidden.isfinite().all())
+
     @abstractmethod
     def place(self, row: int, column: int) -> int:
         """Return where in `hidden` a row's token stands; column 0 is the first behind the prefix.

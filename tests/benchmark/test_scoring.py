@@ -106,6 +106,33 @@ def test_nan_is_neither_likely_nor_greedy(
         assert score.num_greedy == 0
 
 
+@pytest.mark.parametrize("worth", [16, 4096])
+def test_nan_in_one_prompt_stays_there(
+    any_model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    worth: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Packed rows see each other, masked: zero times NaN is NaN."""
+    monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", worth)
+    shots = "It rains a lot. "
+    words = ("France", "chess", "Madrid", "it")
+    pairs = [encode_pair(tokenizer, f"{shots}He plays {word}", " is late") for word in words]
+    others = {token for pair in (pairs[0], *pairs[2:]) for token in pair.context}
+    broken = next(token for token in pairs[1].context if token not in others)
+    embeddings, head = any_model.get_input_embeddings(), any_model.get_output_embeddings()
+    assert isinstance(embeddings, torch.nn.Embedding)
+    assert isinstance(head, torch.nn.Linear)
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    with torch.no_grad():
+        embeddings.weight[broken] = float("nan")
+    scores = Scorer(any_model, max_length=256).score(pairs)
+    for pair, score in zip(pairs, scores, strict=True):
+        expected = plain(any_model, pair)[0]
+        assert math.isnan(expected) == (broken in pair.context)
+        assert score[0] == pytest.approx(expected, abs=1e-4, nan_ok=True)
+
+
 @pytest.mark.parametrize("batch_tokens", [1, 100, 4096])
 def test_shared_prefixes_change_nothing(
     any_model: PreTrainedModel,
@@ -154,6 +181,21 @@ def test_a_sliding_window_that_is_exceeded_is_in_the_mask(
     for pair, score in zip(pairs, scorer.score(pairs), strict=True):
         assert score[0] == pytest.approx(plain(model, pair)[0], abs=1e-4)
     assert scorer.tokens_scored < sum(len(pair.context) for pair in pairs) / 3
+
+
+def test_a_family_that_nobody_has_tried_is_padded(
+    main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BLOOM, say, reads positions off a mask that must be flat; and says why nothing is shared."""
+    monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", 16)
+    shots = "It rains a lot today. " * 6
+    questions = ("The capital", "It rains", "He plays the guitar and she plays")
+    pairs = [encode_pair(tokenizer, shots + question, " is") for question in questions]
+    main_model.config.model_type = "strange"
+    scorer = Scorer(main_model, max_length=256)
+    for pair, score in zip(pairs, scorer.score(pairs), strict=True):
+        assert score[0] == pytest.approx(plain(main_model, pair)[0], abs=1e-4)
+    assert scorer.unshared == "model type 'strange' is not among the known ones"
 
 
 def narrow(model: PreTrainedModel, window: int) -> PreTrainedModel:
