@@ -251,9 +251,10 @@ class Journal:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         line = as_line({"event": what, "time": now, **details})
         there = path.read_bytes() if path.is_file() else b""
-        # After a crash the last line may be half there.
-        torn = b"" if there.endswith(b"\n") or not there else b"\n"
-        append_to(path, torn + f"{line}\n".encode(), size=len(there))
+        whole = there.rfind(b"\n") + 1
+        if whole < len(there):  # after a crash the last line may be half there
+            self.cut(EVENTS, whole)
+        append_to(path, f"{line}\n".encode(), size=whole)
 
     def write_request(self, request: dict[str, Any]) -> None:
         """Write down what was asked for, places of this machine included: only to go on."""
