@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable
@@ -254,8 +253,7 @@ class Journal:
         there = path.read_bytes() if path.is_file() else b""
         whole = there.rfind(b"\n") + 1
         if whole < len(there):  # after a crash the last line may be half there
-            with storing(str(path)):
-                os.truncate(path, whole)
+            self.cut(EVENTS, whole)
         append_to(path, f"{line}\n".encode(), size=whole)
 
     def write_request(self, request: dict[str, Any]) -> None:

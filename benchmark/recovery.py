@@ -116,7 +116,7 @@ def _problem(journal: Journal, save: Save, remains: Remains) -> str | None:
     except Damaged as error:
         return str(error)
     if wrong:
-        digest = manifest.journal[wrong[0]]
+        digest = manifest.journal.get(wrong[0], _NOTHING)
         there = digest_of(journal.folder / wrong[0]).length
         how = f"has {there} bytes of {digest.length}" if there < digest.length else "was changed"
         return f"{wrong[0]} {how} since the save of {manifest.position.edits} edits"

@@ -456,7 +456,7 @@ def test_an_editor_without_a_command_is_a_run(seqedit: Command) -> None:
 def test_every_flag_of_a_run_is_a_field_of_its_request() -> None:
     """One name and one default, for the command line and for scripts."""
     flags = inspect.signature(run_command).parameters
-    assert set(flags) - {"quiet", "json"} == set(RunConfig.model_fields)
+    assert set(flags) - {"quiet", "json", "resume", "force"} == set(RunConfig.model_fields)
     for name, field in RunConfig.model_fields.items():
         default = inspect.Parameter.empty if field.is_required() else field.default
         assert flags[name].default == (None if default == () else default), name
@@ -471,7 +471,7 @@ def test_version_and_help(seqedit: Command) -> None:
 def test_interrupted_run(
     seqedit: Command, tiny_folder: Path, suite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: Any) -> None:
+    def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "run", stop)

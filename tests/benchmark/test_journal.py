@@ -123,3 +123,28 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
     write_whole(path, "new")
     assert path.read_text("utf-8") == "new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_an_event_takes_the_place_of_a_torn_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.event("started", more=1)
+    with (tmp_path / "events.jsonl").open("ab") as stream:
+        stream.write(b'{"event":"resu')
+    journal.event("finished")
+    lines = (tmp_path / "events.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["started", "finished"]
+
+
+def test_half_a_character_stays_escaped(tmp_path: Path) -> None:
+    """JSON data can have one, and UTF-8 cannot."""
+    line = Journal(tmp_path).append_edit({"subject": "\ud83d"})
+    assert json.loads((tmp_path / "edits.jsonl").read_text("utf-8")) == line
+
+
+def test_a_run_that_never_began_is_no_obstacle(tmp_path: Path) -> None:
+    """Killed between its first files: nothing of it is worth keeping."""
+    Journal(tmp_path).close()
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "request.json.tmp").touch()
+    Journal(tmp_path).discard()
+    assert list(tmp_path.iterdir()) == []

@@ -191,7 +191,7 @@ def test_a_family_that_nobody_has_tried_is_padded(
     shots = "It rains a lot today. " * 6
     questions = ("The capital", "It rains", "He plays the guitar and she plays")
     pairs = [encode_pair(tokenizer, shots + question, " is") for question in questions]
-    main_model.config.model_type = "strange"
+    vars(main_model.config)["model_type"] = "strange"
     scorer = Scorer(main_model, max_length=256)
     for pair, score in zip(pairs, scorer.score(pairs), strict=True):
         assert score[0] == pytest.approx(plain(main_model, pair)[0], abs=1e-4)

