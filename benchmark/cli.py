@@ -17,7 +17,20 @@ from ..leaderboards import ResultError, read_result
 from ..leaderboards.compare import comparison_table
 from ..leaderboards.show import result_tables
 from ..tasks.errors import InputError, unknown_name
+from .cli_analysis import analysis_app
 from .config import RunConfig
+from .options import (
+    DEFAULT_CACHE,
+    CacheDir,
+    DataDir,
+    DataSource,
+    Device,
+    Dtype,
+    Editor,
+    EditorPath,
+    IncludePath,
+    Model,
+)
 
 app = typer.Typer(
     help="Benchmark sequential knowledge editing of language models.\n\n"
@@ -26,39 +39,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
-EditorPath = Annotated[
-    Path | None,
-    typer.Option(help="Python file that registers an editor; it is code and runs as you."),
-]
-Model = Annotated[str, typer.Option(help="Hub id, local folder, or alias: `list models`.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder with the official data files.", envvar="SEQEDIT_DATA_DIR"),
-]
-DataSource = Annotated[
-    str | None, typer.Option(help="bundled, folder or hub; default: the folder, else the suite's.")
-]
-IncludePath = Annotated[
-    Path | None,
-    typer.Option(help="Folder of further lm-eval task files; their functions are code."),
-]
-Device = Annotated[str | None, typer.Option(help="Torch device; default: the GPU if there is one.")]
-Dtype = Annotated[
-    str,
-    typer.Option(
-        help="float32, bfloat16 or float16. Matrices that edits change are kept in float32 all the "
-        "same: half precision cannot hold a single edit."
-    ),
-]
-CacheDir = Annotated[
-    Path,
-    typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
-]
 # typer carries click under a private name; this is the base of all mistakes in arguments.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130
-DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
 
 
 @app.command("run")
@@ -365,6 +348,9 @@ def new_editor_command(
         f"{path}\ncheck: seqedit-bench check-editor {path}\n"
         f"run:   seqedit-bench --editor {name} --editor-path {path} --num-edits 10\n"
     )
+
+
+app.registered_commands += analysis_app.registered_commands
 
 
 def _version(show: bool) -> None:

@@ -1,0 +1,41 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .config import RunConfig
+
+Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
+EditorPath = Annotated[
+    Path | None,
+    typer.Option(help="Python file that registers an editor; it is code and runs as you."),
+]
+Model = Annotated[str, typer.Option(help="Hub id, local folder, or alias: `list models`.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the official data files.", envvar="SEQEDIT_DATA_DIR"),
+]
+DataSource = Annotated[
+    str | None, typer.Option(help="bundled, folder or hub; default: the folder, else the suite's.")
+]
+IncludePath = Annotated[
+    Path | None,
+    typer.Option(help="Folder of further lm-eval task files; their functions are code."),
+]
+Device = Annotated[str | None, typer.Option(help="Torch device; default: the GPU if there is one.")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="float32, bfloat16 or float16. Matrices that edits change are kept in float32 all the "
+        "same: half precision cannot hold a single edit."
+    ),
+]
+CacheDir = Annotated[
+    Path,
+    typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
+]
+DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
