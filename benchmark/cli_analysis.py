@@ -83,3 +83,29 @@ def calibrate_command(
     with display_for(Console(stderr=True)) as display:
         rates = calibrate(runs, constants, display.working)
     console.print(calibration_table(rates))
+
+
+@analysis_app.command("report")
+def report_command(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, finished or not.")],
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for figures in the paper's arrangement, as PNG and SVG."),
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """Write runs as one page that opens without a network, and as figures for a paper."""
+    from ..leaderboards.analysis.constants import Constants
+    from ..leaderboards.analysis.journal import read_run
+    from ..leaderboards.analysis.write import write_text
+    from ..leaderboards.report.figures import write_figures
+    from ..leaderboards.report.page import report
+
+    constants = Constants.with_settings(settings or ())
+    read = [read_run(run) for run in runs]
+    written = [write_text(output, report(read, constants))]
+    if figures is not None:
+        written += write_figures(read, figures, constants)
+    for path in written:
+        sys.stdout.write(f"{path}\n")

@@ -35,13 +35,17 @@ def cells(row: PropertyRow, break_: str = ", ") -> list[str]:
     return [
         row.editor,
         str(row.runs),
-        f"{interval(row.efficacy)}{break_}{row.efficacy_word}",
-        f"{interval(row.locality)}{break_}{row.locality_word}",
+        _worded(interval(row.efficacy), row.efficacy_word, break_),
+        _worded(interval(row.locality), row.locality_word, break_),
         before_collapse(row),
-        f"{interval(row.downstream_loss)}{break_}{row.downstream_word}",
-        f"{interval(row.forgetting)}{break_}{row.forgetting_word}",
+        _worded(interval(row.downstream_loss), row.downstream_word, break_),
+        _worded(interval(row.forgetting), row.forgetting_word, break_),
         disabling(row),
     ]
+
+
+def _worded(number: str, word: str, break_: str) -> str:
+    return number if word == "-" else f"{number}{break_}{word}"
 
 
 def before_collapse(row: PropertyRow) -> str:

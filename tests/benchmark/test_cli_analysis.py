@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,47 @@ def test_analyze_refuses(options: list[str], says: str, seqedit: Command, broken
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert says in done.err
     assert sorted(broken_run.iterdir()) == before
+
+
+def test_properties(seqedit: Command, broken_run: Path) -> None:
+    found = seqedit("properties", broken_run, *FAST, "--format", "json")
+    assert json.loads(found.out)[0]["before_collapse"] == [149]
+    assert "149" in seqedit("properties", broken_run, *FAST).out
+    assert seqedit("properties", broken_run, *FAST, "--format", "markdown").out.startswith("| ")
+    twice = seqedit("properties", broken_run, broken_run, *FAST)
+    assert (twice.code, "same sample and seed" in twice.err) == (2, True)
+
+
+def test_report(seqedit: Command, broken_run: Path, tmp_path: Path) -> None:
+    page, figures = tmp_path / "r.html", tmp_path / "figures"
+    done = seqedit("report", broken_run, *FAST, "--output", page, "--figures", figures)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        str(page),
+        *(str(figures / f"figure{n}.{kind}") for n in (1, 2, 3) for kind in ("png", "svg")),
+    ]
+    assert "catastrophic collapse at edit 150" in page.read_text(encoding="utf-8")
+
+
+def test_report_of_nothing(seqedit: Command, tmp_path: Path) -> None:
+    done = seqedit("report", tmp_path / "absent", "--output", tmp_path / "r.html")
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert not (tmp_path / "r.html").exists()
+
+
+WITHOUT_TORCH = """
+import sys
+from seqedit_bench.benchmark.cli import main
+for arguments in (["analyze"], ["properties"], ["report", "--output", sys.argv[2]]):
+    main([arguments[0], sys.argv[1], *arguments[1:], "--set", "permutations=99"])
+assert not {"torch", "transformers", "datasets"} & set(sys.modules)
+"""
+
+
+def test_looking_back_needs_no_torch(broken_run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(broken_run), str(tmp_path / "r.html")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_calibrate(seqedit: Command) -> None:
