@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,6 +29,8 @@ from .options import (
     EditorPath,
     IncludePath,
     Model,
+    make_config,
+    names,
 )
 
 app = typer.Typer(
@@ -93,8 +94,8 @@ def run_command(
 ) -> None:
     """Edit a model fact after fact and measure it on the way."""
     fields = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
-    lists = {"downstream": _names(downstream), "skip": _names(skip)}
-    config = _config({**fields, "hparams": tuple(hparams or ()), **lists})
+    lists = {"downstream": names(downstream), "skip": names(skip)}
+    config = make_config({**fields, "hparams": tuple(hparams or ()), **lists})
     from .display import display_for
     from .observer import Silent
     from .runner import run
@@ -110,19 +111,6 @@ def run_command(
     else:
         console.print(result_tables(outcome.result))
         console.print(f"result: {outcome.path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
-def _config(fields: dict[str, Any]) -> RunConfig:
-    try:
-        return RunConfig(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = str(first["loc"][0]).replace("_", "-")
-        raise InputError(f"--{flag} {first['input']!r}: {first['msg']}") from None
 
 
 @app.command("list")
@@ -292,7 +280,7 @@ def train_command(
         outcome = train_editor(
             editor,
             model=model,
-            data=_names(data),
+            data=names(data),
             data_dir=data_dir,
             data_source=data_source,
             steps=steps,

@@ -9,6 +9,22 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from .config import RunConfig
+from .options import (
+    DEFAULT_CACHE,
+    CacheDir,
+    DataDir,
+    DataSource,
+    Device,
+    Dtype,
+    Editor,
+    EditorPath,
+    IncludePath,
+    Model,
+    make_config,
+    names,
+)
+
 analysis_app = typer.Typer()
 
 Settings = Annotated[
@@ -26,6 +42,29 @@ def analyze_command(
         Path | None, typer.Option(help="Where to write; default: analysis.json in the run.")
     ] = None,
     json: Json = False,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay",
+            help="Make suspicious edits again as the first edit of the pristine model (Table 2).",
+        ),
+    ] = False,
+    candidates: Annotated[int, typer.Option(min=1, help="Edits to replay, at most.")] = 10,
+    controls: Annotated[
+        int, typer.Option(min=20, help="Random first edits to compare them with.")
+    ] = 100,
+    fresh: Annotated[
+        int, typer.Option(min=0, help="Fresh sets of templates for each replayed edit.")
+    ] = 5,
+    downstream: Annotated[
+        bool, typer.Option(help="Ask the run's downstream tasks after each replayed edit.")
+    ] = True,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Compare the keys of edits: which overwrote which.")
+    ] = False,
+    data_dir: DataDir = None,
+    device: Device = None,
+    cache_dir: CacheDir = DEFAULT_CACHE,
 ) -> None:
     """Find spikes, the point of collapse, phases and changes in a run."""
     from ..leaderboards.analysis.analyse import analyse
@@ -35,6 +74,19 @@ def analyze_command(
     from ..leaderboards.analysis.write import write_text
 
     constants = Constants.with_settings(settings or ())
+    if replay or keys:
+        from .display import display_for
+        from .overlaps import compute_overlaps
+        from .replay import Wanted
+        from .replay import replay as make_again
+
+        here = {"data_dir": data_dir, "device": device, "cache_dir": cache_dir}
+        with display_for(Console(stderr=json)) as display:
+            if replay:
+                wanted = Wanted(controls, fresh, candidates, downstream)
+                make_again(read_run(run), wanted, constants, display, **here)
+            if keys:
+                compute_overlaps(read_run(run), display, **here)
     found = analyse(read_run(run), constants)
     path = write_text(output or run / "analysis.json", found.to_json())
     if json:
@@ -109,3 +161,57 @@ def report_command(
         written += write_figures(read, figures, constants)
     for path in written:
         sys.stdout.write(f"{path}\n")
+
+
+@analysis_app.command("hunt")
+def hunt_command(
+    editor: Editor,
+    editor_path: EditorPath = None,
+    model: Model = "smollm2-135m",
+    edits: Annotated[str, typer.Option(help="Edit stream the facts are from.")] = "counterfact",
+    sample: Annotated[int, typer.Option(min=0, max=9, help="Order in which they are tried.")] = 1,
+    num: Annotated[int | None, typer.Option(min=1, help="Facts to try; default: all.")] = None,
+    screen: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="ROME and its kin: look at all keys first, edit only the likeliest so many."
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="Facts to measure in the end.")] = 10,
+    downstream: Annotated[
+        str | None, typer.Option(help="lm-eval tasks to ask of these, comma-separated.")
+    ] = None,
+    downstream_limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask only the first so many documents of each.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    include_path: IncludePath = None,
+    data_dir: DataDir = None,
+    data_source: DataSource = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    hparams: Annotated[
+        list[str] | None, typer.Option(help="key=value, may be repeated; values in YAML.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder; default: runs/hunt/<model>/<editor>.")
+    ] = None,
+    cache_dir: CacheDir = DEFAULT_CACHE,
+    json: Json = False,
+) -> None:
+    """Try many facts as single edits: which ones disable the model? Repeated, it goes on."""
+    fields = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
+    lists = {"downstream": names(downstream), "hparams": tuple(hparams or ())}
+    config = make_config({**fields, **lists})
+    from .display import display_for
+    from .hunt import Hunt, hunt
+    from .hunt_table import hunt_table
+
+    console = Console(stderr=json)
+    with display_for(console) as display:
+        found = hunt(Hunt(config, num, screen, top), display)
+    if json:
+        sys.stdout.write((found.folder / "hunt.json").read_text(encoding="utf-8"))
+        return
+    console.print(hunt_table(found.summary))
+    console.print(f"hunt: {found.folder}", markup=False, highlight=False, soft_wrap=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from ..tasks.errors import InputError
 from .config import RunConfig
 
 Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
@@ -39,3 +41,22 @@ CacheDir = Annotated[
     typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
 ]
 DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Split a list of names at its commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def make_config(fields: dict[str, Any]) -> RunConfig:
+    """Put a request together.
+
+    Raises:
+        InputError: a value that is not allowed; names the option.
+    """
+    try:
+        return RunConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"--{flag} {first['input']!r}: {first['msg']}") from None

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from ..editors import Editor
 from .clock import Clock
 from .lm import SequentialEditLM
 from .model import OriginalWeights
 from .observer import Line
 from .plan import SinglePlan
+from .pristine import Pristine
 
 
 class SingleEditor:
@@ -28,8 +27,8 @@ class SingleEditor:
     def __init__(
         self, plan: SinglePlan, editor: Editor, originals: OriginalWeights, lm: SequentialEditLM
     ) -> None:
-        self._plan, self._editor, self._originals, self._lm = plan, editor, originals, lm
-        self._state = {name: value.clone() for name, value in editor.state_dict().items()}
+        self._plan, self._lm = plan, lm
+        self._pristine = Pristine(editor, originals)
 
     def run(
         self,
@@ -50,16 +49,13 @@ class SingleEditor:
             The lines, one an edit.
         """
         cases = self._plan.cases
-        self._restore()
+        self._pristine.restore()
         with evaluating:
             before = self._measure([case.case_id for case in cases])
         lines = []
-        with torch.random.fork_rng():
-            for number, case in enumerate(cases, start=1):
-                with editing:
-                    report = self._editor.edit([case.request])
-                self._lm.model.eval()
-                with evaluating, self._editor.measured():
+        for number, case in enumerate(cases, start=1):
+            with self._pristine.edited(case.request, editing) as first:
+                with evaluating:
                     after = self._measure([case.case_id])
                 line = {
                     "edit": number,
@@ -71,17 +67,12 @@ class SingleEditor:
                     "completion_prompt": case.completion_prompt,
                     "unedited": before[case.case_id]["metrics"],
                     **after[case.case_id],
-                    "update_norm": report.update_norms,
+                    "update_norm": first.update_norm,
                     "seconds": {"edit": editing.last, "evaluate": evaluating.last},
                 }
                 lines.append(write(line))
-                self._restore()
-                progress(f"single {self._plan.stream.name} edits", number, len(cases))
+            progress(f"single {self._plan.stream.name} edits", number, len(cases))
         return lines
-
-    def _restore(self) -> None:
-        self._originals.restore()
-        self._editor.load_state_dict({name: value.clone() for name, value in self._state.items()})
 
     def _measure(self, case_ids: list[int]) -> dict[int, dict[str, Any]]:
         """Return metrics and generated texts of these edits, by case."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from .change_points import change_point
 from .collapse import Course, confirm, first_collapse
 from .constants import Constants
+from .disabling import control_norms, disabling
 from .forgetting import forgetting
 from .journal import CHECKPOINTS, EDITS, OVERLAPS, REPLAYS, RunJournal
 from .onset import onset
@@ -71,13 +72,15 @@ def analyse(run: RunJournal, constants: Constants | None = None) -> Analysis:
         phases=phases(len(run.edits), course.retention, collapse, constants),
         forgetting=forgetting(run, constants),
         overwriting=overwriting(run),
-        disabling=None,
+        disabling=disabling(run, constants),
         journal_sha256=_digests(run.folder),
     )
 
 
 def _spikes(run: RunJournal, constants: Constants) -> list[Found]:
-    return find_spikes(norms(run), constants, batch_size=run.batch_size)
+    return find_spikes(
+        norms(run), constants, controls=control_norms(run), batch_size=run.batch_size
+    )
 
 
 def _spike(run: RunJournal, found: Found, course: Course, constants: Constants) -> Spike:

@@ -10,7 +10,14 @@ from rich.text import Text
 
 from ..show import number, percent, plain
 from .calibrate import Rate
-from .records import Analysis, Confirmation, Estimate, Forgetting, OverwritingSummary
+from .records import (
+    Analysis,
+    Confirmation,
+    Disabling,
+    Estimate,
+    Forgetting,
+    OverwritingSummary,
+)
 
 _LISTED = 12
 
@@ -77,6 +84,8 @@ def _tables(found: Analysis) -> Iterator[Table]:
     if found.forgetting:
         yield _forgetting(found)
         yield from _classes(found.forgetting[0])
+    if found.disabling:
+        yield _disabling(found.disabling)
     if found.overwriting and found.overwriting.lost:
         yield _overwriting(found.overwriting)
 
@@ -176,6 +185,33 @@ def _classes(found: Forgetting) -> Iterator[Table]:
         if len(classes) > _LISTED:
             made.caption = f"the {_LISTED} most frequent of {len(classes)}"
         yield made
+
+
+def _disabling(found: Disabling) -> Table:
+    made = table(
+        ["\nas first edit", "\nsubject", "\n‖ΔW‖", "\ntimes median", "\ndivision factor", "\nF1",
+         "\ndisabling", "\nfresh templates"], 2
+    )  # fmt: skip
+    for each in found.candidates:
+        made.add_row(
+            f"edit {each.edit}",
+            plain(each.subject),
+            number(each.norm),
+            number(each.ratio),
+            number(each.division_factor),
+            percent(each.mean_f1),
+            "yes" if each.disabling else "no",
+            f"{round((each.fresh_disabling.value or 0) * each.fresh)} of {each.fresh}",
+        )
+    orders = found.orders_of_magnitude
+    made.caption = (
+        f"{found.controls} random first edits: median ‖ΔW‖ {interval(found.control_norm, number)}, "
+        f"{found.controls_disabling} disabling; distance {interval(found.normal_distance, number)}"
+        f", of disabling ones {interval(found.disabling_distance, number)}"
+        + (f": {orders:.1f} orders of magnitude" if orders is not None else "")
+    )
+    made.caption_justify = "left"
+    return made
 
 
 def _overwriting(found: OverwritingSummary) -> Table:
