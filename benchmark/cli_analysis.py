@@ -177,6 +177,9 @@ def hunt_command(
             min=1, help="ROME and its kin: look at all keys first, edit only the likeliest so many."
         ),
     ] = None,
+    controls: Annotated[
+        int, typer.Option(min=1, help="With --screen: random facts edited for comparison.")
+    ] = 20,
     top: Annotated[int, typer.Option(min=0, help="Facts to measure in the end.")] = 10,
     downstream: Annotated[
         str | None, typer.Option(help="lm-eval tasks to ask of these, comma-separated.")
@@ -209,7 +212,7 @@ def hunt_command(
 
     console = Console(stderr=json)
     with display_for(console) as display:
-        found = hunt(Hunt(config, num, screen, top), display)
+        found = hunt(Hunt(config, num, screen, controls, top), display)
     if json:
         sys.stdout.write((found.folder / "hunt.json").read_text(encoding="utf-8"))
         return

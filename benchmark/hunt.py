@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ SCREENED, HUNTED, TOP, SUMMARY, CONFIG = (
     "hunt.json",
     "config.json",
 )
+_RANDOM_SEED = 37
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Hunt:
     """Facts to try; None takes all."""
     screen: int | None = None
     """Look at the keys of all facts first, and edit only so many with the least division factor."""
+    controls: int = 20
+    """Random facts to edit beside those that were screened, which are anything but usual."""
     top: int = 10
     """Facts to measure."""
 
@@ -105,10 +109,15 @@ def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -
         },
     )
     pack = _Pack(loaded, ready.editor, tasks, names, folder, observer)
-    chosen = cases if wanted.screen is None else pack.screen(cases, wanted.screen)
-    lines = pack.edit(chosen)
+    chosen = usual = list(cases)
+    if wanted.screen is not None:
+        chosen = pack.screen(cases, wanted.screen)
+        usual = _controls(cases, chosen, wanted.controls)
+    lines = pack.edit(list(dict.fromkeys([*chosen, *usual])))
     top = pack.measure(_first(lines, wanted.top), {case.case_id: case for case in cases})
-    summary = summarise(lines, top, len(cases), constants)
+    ids = {case.case_id for case in usual}
+    normal = [line for line in lines if line["case_id"] in ids]
+    summary = summarise(lines, normal, top, len(cases), constants)
     write_whole(folder / SUMMARY, json.dumps(finite(summary), indent=2) + "\n")
     return Found(folder, summary)
 
@@ -265,6 +274,13 @@ def factor_of(line: Line) -> float | None:
     return line["editor"].get("division_factor")
 
 
+def _controls(cases: Sequence[EditCase], chosen: Sequence[EditCase], most: int) -> list[EditCase]:
+    """Draw random facts that were not chosen; all there are, if there are fewer."""
+    taken = {case.case_id for case in chosen}
+    left = [case for case in cases if case.case_id not in taken]
+    return random.Random(_RANDOM_SEED).sample(left, min(most, len(left))) or list(chosen)
+
+
 def _first(lines: Sequence[Line], most: int) -> list[Line]:
     """Return the facts to measure: in turn those of the largest norm and of the least factor."""
     by_norm = sorted(lines, key=lambda line: -norm_of(line))
@@ -277,10 +293,22 @@ def _first(lines: Sequence[Line], most: int) -> list[Line]:
 
 
 def summarise(
-    lines: Sequence[Line], top: Sequence[Line], tried: int, constants: Constants
+    lines: Sequence[Line],
+    normal: Sequence[Line],
+    top: Sequence[Line],
+    tried: int,
+    constants: Constants,
 ) -> dict[str, Any]:
-    """Return the outcome: how many facts are how far from the usual."""
-    norms = [norm_of(line) for line in lines]
+    """Return the outcome: how many facts are how far from the usual.
+
+    Args:
+        lines: All facts that were edited.
+        normal: Those of them that were not picked for their keys: what is usual.
+        top: Those that were measured.
+        tried: Facts that were looked at.
+        constants: Thresholds.
+    """
+    norms = [norm_of(line) for line in normal]
     usual = median(
         [norm for norm in norms if math.isfinite(norm)] or [0.0],
         draws=constants.bootstrap,
@@ -295,6 +323,7 @@ def summarise(
     return {
         "facts": tried,
         "edited": len(lines),
+        "normal": len(normal),
         "median_norm": usual.model_dump(),
         "largest_ratio": max(map(ratio, lines), default=0.0),
         "spikes": sum(ratio(line) >= constants.spike_factor for line in lines),

@@ -17,9 +17,8 @@ def hunt_table(summary: dict[str, Any]) -> Table:
     tasks = dict.fromkeys(name for line in lines for name in line["edited"]["tasks"])
     asked = [name for name in tasks if any(F1 in line["edited"]["tasks"][name] for line in lines)]
     headings = ["fact", "‖ΔW‖", "times median", "division factor", "ES", "NS"]
-    made = table(
-        [*headings, *(f"{name}\nfrom" for name in asked), *(f"{name}\nto" for name in asked)]
-    )
+    made = table([*headings, *(f"{name}, from\nand to" for name in asked)])
+    made.columns[0].min_width = 24
     for line in lines:
         after, before = line["edited"], line["unedited"]
         text = f"{line['case_id']}: {line['prompt'].replace('{}', line['subject'])}"
@@ -30,8 +29,7 @@ def hunt_table(summary: dict[str, Any]) -> Table:
             number(line["editor"].get("division_factor")),
             percent(after["metrics"].get("es", after["metrics"].get("efficacy"))),
             percent(after["metrics"].get("ns", after["metrics"].get("specificity"))),
-            *(percent(before["tasks"].get(name, {}).get(F1)) for name in asked),
-            *(percent(after["tasks"].get(name, {}).get(F1)) for name in asked),
+            *(f"{_f1(before, name)} {_f1(after, name)}" for name in asked),
         )
     factor = summary["division_factor"]
     least = (
@@ -41,9 +39,14 @@ def hunt_table(summary: dict[str, Any]) -> Table:
     )
     made.caption = (
         f"{summary['edited']} of {summary['facts']} facts edited: median ‖ΔW‖ "
-        f"{number(summary['median_norm']['value'])}, {summary['spikes']} of ten times that, "
+        f"{number(summary['median_norm']['value'])} (of {summary['normal']} not picked by their "
+        f"keys), {summary['spikes']} of ten times that, "
         f"{summary['disabling']} of a hundred times (disabling), the largest "
         f"{number(summary['largest_ratio'])} times{least}"
     )
     made.caption_justify = "left"
     return made
+
+
+def _f1(answers: dict[str, Any], name: str) -> str:
+    return percent(answers["tasks"].get(name, {}).get(F1))

@@ -48,7 +48,7 @@ def overwriting(run: RunJournal) -> OverwritingSummary | None:
     first = [bool(value) for value in immediate(run, name)]
     losses, kept = _losses(first, asked)
     likeness, measure = _likeness(run)
-    found = [_cause(run, loss, likeness) for loss in losses]
+    found = [_cause(run, loss, likeness, measure) for loss in losses]
     return OverwritingSummary(
         measure=measure,
         lost=found[:_LISTED],
@@ -105,7 +105,9 @@ def _text(line: EditLine) -> str:
     return f"{line.prompt.replace('{}', line.subject)} {line.target_new.strip()}"
 
 
-def _cause(run: RunJournal, loss: _Loss, likeness: _Likeness) -> Overwriting:
+def _cause(
+    run: RunJournal, loss: _Loss, likeness: _Likeness, measure: Literal["keys", "text"]
+) -> Overwriting:
     suspects = range(max(loss.kept, loss.at + 1), loss.lost)
     best = max(suspects, key=lambda later: likeness(loss.at, later), default=None)
     score = likeness(loss.at, best) if best is not None else None
@@ -119,12 +121,12 @@ def _cause(run: RunJournal, loss: _Loss, likeness: _Likeness) -> Overwriting:
         found_lost=loss.lost,
         by_edit=by.edit if by else None,
         by=_text(by) if by else "",
-        reason=_reason(line, by) if by else f"none of {len(suspects)} edits is like it",
+        reason=_reason(line, by, measure) if by else f"none of {len(suspects)} edits is like it",
         score=score,
     )
 
 
-def _reason(lost: EditLine, by: EditLine) -> str:
+def _reason(lost: EditLine, by: EditLine, measure: Literal["keys", "text"]) -> str:
     """Return what two facts have in common."""
     shared = set(_WORD.findall(lost.subject.lower())) & set(_WORD.findall(by.subject.lower()))
     common = [
@@ -133,7 +135,11 @@ def _reason(lost: EditLine, by: EditLine) -> str:
         (f"subject words {' '.join(sorted(shared))}", bool(shared)),
     ]
     named = [what for what, holds in common if holds]
-    return f"same {', '.join(named)}" if named else "words or keys in common"
+    return (
+        f"same {', '.join(named)}"
+        if named
+        else ("keys overlap" if measure == "keys" else "words in common")
+    )
 
 
 def _relation_share(run: RunJournal, stretches: list[_Loss]) -> Estimate:

@@ -77,7 +77,7 @@ def test_more_facts_later(hunting: Command, tmp_path: Path) -> None:
 
 
 def test_screening_edits_only_the_likeliest(hunting: Command, tmp_path: Path) -> None:
-    assert hunting("--num", 12, "--screen", 3, "--top", 0).code == 0
+    assert hunting("--num", 12, "--screen", 3, "--controls", 2, "--top", 0).code == 0
     factors = {
         line["case_id"]: line["division_factor"]
         for line in lines(tmp_path / "hunt" / "screened.jsonl")
@@ -85,7 +85,13 @@ def test_screening_edits_only_the_likeliest(hunting: Command, tmp_path: Path) ->
     hunted = lines(tmp_path / "hunt" / "hunted.jsonl")
     assert len(factors) == 12
     least = sorted(factors, key=lambda case_id: abs(factors[case_id]))[:3]
-    assert [line["case_id"] for line in hunted] == least
+    assert [line["case_id"] for line in hunted[:3]] == least
+    # Two more tell what is usual: the three are anything but.
+    assert len(hunted) == 5
+    summary = json.loads((tmp_path / "hunt" / "hunt.json").read_text())
+    norms = [next(iter(line["update_norm"].values())) for line in hunted[3:]]
+    assert summary["median_norm"]["value"] == pytest.approx(sum(norms) / 2)
+    assert (summary["facts"], summary["edited"], summary["normal"]) == (12, 5, 2)
     # What the keys said is what the edit was divided by.
     for line in hunted:
         assert line["editor"]["division_factor"] == pytest.approx(factors[line["case_id"]])
@@ -152,7 +158,7 @@ def test_both_rankings_reach_the_top() -> None:
 
 def test_counts() -> None:
     found = [*(line(at, 1.0, 3.0) for at in range(20)), line(90, 12.0, 0.2), line(91, 150.0, -0.1)]
-    summary = summarise(found, [], 30, Constants(bootstrap=100))
+    summary = summarise(found, found[:20], [], 30, Constants(bootstrap=100))
     assert (summary["facts"], summary["edited"]) == (30, 22)
     assert (summary["spikes"], summary["disabling"], summary["largest_ratio"]) == (2, 1, 150.0)
     assert summary["division_factor"] == {"least": 0.1, "negative": 1}

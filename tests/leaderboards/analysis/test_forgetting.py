@@ -139,6 +139,7 @@ def test_keys_decide_where_they_are_known() -> None:
     found = causes(run)
     assert found.measure == "keys"
     assert (found.lost[0].by_edit, found.lost[0].score) == (3, 0.9)
+    assert found.lost[0].reason == "keys overlap"
 
 
 def test_a_fact_that_never_worked_cannot_be_lost() -> None:
