@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +17,23 @@ from ..leaderboards import ResultError, read_result
 from ..leaderboards.compare import comparison_table
 from ..leaderboards.show import result_tables
 from ..tasks.errors import InputError, unknown_name
+from .cli_analysis import analysis_app
 from .config import RunConfig
+from .options import (
+    DEFAULT_CACHE,
+    CacheDir,
+    DataDir,
+    DataSource,
+    Device,
+    Dtype,
+    Editor,
+    EditorPath,
+    IncludePath,
+    Model,
+    TrustRemoteCode,
+    make_config,
+    names,
+)
 from .storage import StorageError
 
 if TYPE_CHECKING:
@@ -32,49 +47,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
-EditorPath = Annotated[
-    Path | None,
-    typer.Option(help="Python file that registers an editor; it is code and runs as you."),
-]
-Model = Annotated[str, typer.Option(help="Hub id, local folder, or alias: `list models`.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder with the official data files.", envvar="SEQEDIT_DATA_DIR"),
-]
-DataSource = Annotated[
-    str | None, typer.Option(help="bundled, folder or hub; default: the folder, else the suite's.")
-]
-IncludePath = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of further lm-eval task files; what they name by !function is code and runs "
-        "as you."
-    ),
-]
-TrustRemoteCode = Annotated[
-    bool,
-    typer.Option(
-        "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
-    ),
-]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        help="Torch device; default: the GPU if there is one. auto: layers over all GPUs there are."
-    ),
-]
-Dtype = Annotated[
-    str,
-    typer.Option(
-        help="float32, bfloat16 or float16. Matrices that edits change are kept in float32 all the "
-        "same: half precision cannot hold a single edit."
-    ),
-]
-CacheDir = Annotated[
-    Path,
-    typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
-]
 Force = Annotated[
     bool, typer.Option("--force", help="Go on whatever has changed; the result will say what.")
 ]
@@ -83,7 +55,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 # typer carries click under a private name; this is the base of all mistakes in arguments.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130
-DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
 
 
 @app.command("run")
@@ -165,8 +136,8 @@ def run_command(
 ) -> None:
     """Edit a model fact after fact and measure it on the way."""
     fields = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
-    lists = {"downstream": _names(downstream), "skip": _names(skip)}
-    config = _config({**fields, "hparams": tuple(hparams or ()), **lists})
+    lists = {"downstream": names(downstream), "skip": names(skip)}
+    config = make_config({**fields, "hparams": tuple(hparams or ()), **lists})
     if force and not resume:
         raise InputError("--force goes with --resume")
     from . import runner
@@ -243,19 +214,6 @@ def _show(work: Callable[[Observer], Outcome], quiet: bool, json: bool) -> None:
     else:
         console.print(result_tables(outcome.result))
         console.print(f"result: {outcome.path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
-def _config(fields: dict[str, Any]) -> RunConfig:
-    try:
-        return RunConfig(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = str(first["loc"][0]).replace("_", "-")
-        raise InputError(f"--{flag} {first['input']!r}: {first['msg']}") from None
 
 
 @app.command("list")
@@ -428,7 +386,7 @@ def train_command(
         outcome = train_editor(
             editor,
             model=model,
-            data=_names(data),
+            data=names(data),
             data_dir=data_dir,
             data_source=data_source,
             steps=steps,
@@ -485,6 +443,9 @@ def new_editor_command(
         f"{path}\ncheck: seqedit-bench check-editor {path}\n"
         f"run:   seqedit-bench --editor {name} --editor-path {path} --num-edits 10\n"
     )
+
+
+app.registered_commands += analysis_app.registered_commands
 
 
 def _version(show: bool) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
 from ..editors import Editor
-from .attempt import attempt
 from .clock import Clock
 from .lm import SequentialEditLM
 from .model import OriginalWeights
 from .observer import Line
 from .plan import SinglePlan
+from .pristine import Pristine
 
 
 class SingleEditor:
@@ -29,8 +27,8 @@ class SingleEditor:
     def __init__(
         self, plan: SinglePlan, editor: Editor, originals: OriginalWeights, lm: SequentialEditLM
     ) -> None:
-        self._plan, self._editor, self._originals, self._lm = plan, editor, originals, lm
-        self._state = {name: value.clone() for name, value in editor.state_dict().items()}
+        self._plan, self._lm = plan, lm
+        self._pristine = Pristine(editor, originals, window=lm.max_length)
         self.cases = plan.cases
         self._before: dict[int, dict[str, Any]] = {}
 
@@ -40,7 +38,7 @@ class SingleEditor:
         Args:
             evaluating: Clock of the measurements.
         """
-        self._restore()
+        self._pristine.restore()
         with evaluating:
             self._before = self._measure([case.case_id for case in self._plan.cases])
 
@@ -55,14 +53,10 @@ class SingleEditor:
         Yields:
             A line an edit, for the journal.
         """
-        with torch.random.fork_rng():
-            for number, case in enumerate(self._plan.cases[start:], start=start + 1):
-                with editing:
-                    made = attempt(self._editor, [case.request], window=self._lm.max_length)
-                self._lm.model.eval()
-                with evaluating, self._editor.measured():
+        for number, case in enumerate(self._plan.cases[start:], start=start + 1):
+            with self._pristine.edited(case.request, editing) as first:
+                with evaluating:
                     after = self._measure([case.case_id])
-                self._restore()
                 line: Line = {
                     "edit": number,
                     "edits": self._plan.stream.name,
@@ -73,16 +67,12 @@ class SingleEditor:
                     "completion_prompt": case.completion_prompt,
                     "unedited": self._before[case.case_id]["metrics"],
                     **after[case.case_id],
-                    "update_norm": made.update_norms,
+                    "update_norm": first.update_norm,
                     "seconds": {"edit": editing.last, "evaluate": evaluating.last},
                 }
-                if made.failed:
-                    line["failed"] = made.failed[case.case_id]
-                yield line
-
-    def _restore(self) -> None:
-        self._originals.restore()
-        self._editor.load_state_dict({name: value.clone() for name, value in self._state.items()})
+            if first.failed:
+                line["failed"] = first.failed
+            yield line
 
     def _measure(self, case_ids: list[int]) -> dict[int, dict[str, Any]]:
         """Return metrics and generated texts of these edits, by case."""

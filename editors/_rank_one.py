@@ -91,6 +91,16 @@ class RankOneEditor(SolvesValues[RankOneHparams]):
         report = {**value.report, "division_factor": found.division_factor}
         return EditReport((report,), {self.edited_parameters()[0]: norm})
 
+    def division_factor(self, request: EditRequest) -> float:
+        """Return what an edit's update is divided by, without solving for the value.
+
+        It depends on the keys alone, so one forward pass tells whether an edit would explode.
+        """
+        rows = subject_rows(self.tokenizer, request, self._templates)
+        keys, outputs = keys_and_outputs(self.model, self._architecture, self._layer, rows)
+        any_value = outputs[0].double()
+        return self._change(any_value, keys.double(), outputs.double()).division_factor
+
     def state_dict(self) -> dict[str, Tensor]:
         return encode_strings("context_templates", self._templates)
 

@@ -113,16 +113,16 @@ def _scale(axes: Axes, panel: Panel, span: int) -> None:
         margin = max((high / low) ** 0.05, 1.05)
         axes.set_yscale("log")
         axes.set_ylim(low / margin, high * margin)
-        axes.yaxis.set_major_locator(FixedLocator(_log_ticks(low / margin, high * margin)))
+        axes.yaxis.set_major_locator(FixedLocator(log_ticks(low / margin, high * margin)))
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: _number(value))
+    axes.yaxis.set_major_formatter(lambda value, _: tick_text(value))
 
 
-def _number(value: float) -> str:
+def tick_text(value: float) -> str:
     """Write a tick in the few letters there is room for.
 
     Example:
-        >>> _number(0.25), _number(1000.0), _number(1e-5), _number(3.2e7)
+        >>> tick_text(0.25), tick_text(1000.0), tick_text(1e-5), tick_text(3.2e7)
         ('0.25', '1000', '1e-5', '3.2e7')
     """
     mantissa, exponent = f"{value:.3e}".split("e")
@@ -131,7 +131,7 @@ def _number(value: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
     """Return about five round numbers between two positive ones."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 

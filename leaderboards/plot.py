@@ -67,7 +67,7 @@ def plot_run(result: Result, folder: Path) -> list[Path]:
         ResultError: the files cannot be written.
     """
     with drawing():
-        return _write(run_figure(result), folder / "curves")
+        return write_figure(run_figure(result), folder / "curves")
 
 
 def plot_runs(results: Sequence[Result], labels: Sequence[str], stem: Path) -> list[Path]:
@@ -90,7 +90,7 @@ def plot_runs(results: Sequence[Result], labels: Sequence[str], stem: Path) -> l
     if not stem.name:
         raise ResultError(f"{stem}: not the name of a figure")
     with drawing():
-        return _write(overlay_figure(results, labels), stem)
+        return write_figure(overlay_figure(results, labels), stem)
 
 
 def run_figure(result: Result) -> Figure:
@@ -182,8 +182,12 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def _write(figure: Figure, stem: Path) -> list[Path]:
-    """Write the figure in both formats; a crash leaves the old files or the new ones."""
+def write_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and SVG; a crash leaves the old files or the new ones.
+
+    Raises:
+        ResultError: they cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

@@ -185,6 +185,7 @@ assert not heavy, heavy
         (["list", "suites"], "quick"),
         (["list", "models"], "smollm2-135m"),
         (["compare", str(RESULT), str(RESULT)], "rome"),
+        (["analyze", "--help"], "--set"),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
 )

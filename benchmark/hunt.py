@@ -1,0 +1,340 @@
+"""The hunt for disabling edits: many facts, each as a single edit of the restored model.
+
+Nothing is asked of the model on the way; only the facts at the top of the list are edited again
+and measured.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..editors import Editor, get_editor, load_editor_file
+from ..editors._rank_one import RankOneEditor
+from ..leaderboards.analysis.constants import Constants
+from ..leaderboards.analysis.intervals import median
+from ..leaderboards.analysis.series import largest
+from ..tasks import EditCase, InputError
+from ..tasks.edits import EditStream, load_stream
+from ..tasks.sources import Source, recording
+from .clock import Clock
+from .config import RunConfig
+from .journal import finite, write_whole
+from .ledger import Ledger
+from .lm import SequentialEditLM
+from .lmeval import TaskSet
+from .model import LoadedModel, OriginalWeights, load_model
+from .observer import Line, Observer
+from .pristine import Pristine
+from .ready import make_ready
+from .suite import load_suite
+
+SCREENED, HUNTED, TOP, SUMMARY, CONFIG = (
+    "screened.jsonl",
+    "hunted.jsonl",
+    "top.jsonl",
+    "hunt.json",
+    "config.json",
+)
+_RANDOM_SEED = 37
+
+
+@dataclass(frozen=True, slots=True)
+class Hunt:
+    """What to hunt for, beside the fields of `RunConfig` that say with what."""
+
+    config: RunConfig
+    """Of it: editor, model, data, edits, sample, seed, hparams, downstream, device, cache."""
+    num: int | None = None
+    """Facts to try; None takes all."""
+    screen: int | None = None
+    """Look at the keys of all facts first, and edit only so many with the least division factor."""
+    controls: int = 20
+    """Random facts to edit beside those that were screened, which are anything but usual."""
+    top: int = 10
+    """Facts to measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The end of a hunt."""
+
+    folder: Path
+    summary: dict[str, Any]
+    """As in `hunt.json`."""
+
+
+def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -> Found:
+    """Hunt, or go on where a hunt was stopped.
+
+    Raises:
+        InputError: something cannot be found, or the folder holds a hunt for something else.
+    """
+    config, constants = wanted.config, constants or Constants()
+    if config.editor_path is not None:
+        load_editor_file(config.editor_path)
+    editor_class = get_editor(config.editor)
+    source = Source.choose(config.data_source, config.data_dir)
+    with recording() as digests:
+        stream = load_stream(source, config.edits or "counterfact", sample=config.sample)
+        cases = stream.cases[: wanted.num or len(stream.cases)]
+        names = list(dict.fromkeys([*load_suite(config.suite).each_edit, *config.downstream]))
+        tasks = _tasks(names, config, source, stream, len(cases))
+    loaded = load_model(
+        config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
+    )
+    ready = make_ready(config, editor_class, loaded, observer)
+    if not ready.editor.edited_parameters():
+        raise InputError(f"editor {config.editor!r} changes no weights: there is nothing to hunt")
+    if wanted.screen is not None and not isinstance(ready.editor, RankOneEditor):
+        raise InputError(f"--screen: editor {config.editor!r} has no division factor")
+    folder = config.output or Path("runs", "hunt", loaded.name, config.editor)
+    _claim(
+        folder,
+        {
+            "editor": config.editor,
+            "hparams": ready.resolved.hparams.model_dump(mode="json"),
+            "context_templates": ready.record.get("context_templates"),
+            "model": loaded.weights_sha256,
+            "dtype": config.dtype,
+            "data": digests,
+            "edits": stream.name,
+            "sample": stream.sample,
+            "seed": config.seed,
+        },
+    )
+    pack = _Pack(loaded, ready.editor, tasks, names, folder, observer)
+    chosen = usual = list(cases)
+    if wanted.screen is not None:
+        chosen = pack.screen(cases, wanted.screen)
+        usual = _controls(cases, chosen, wanted.controls)
+    lines = pack.edit(list(dict.fromkeys([*chosen, *usual])))
+    top = pack.measure(_first(lines, wanted.top), {case.case_id: case for case in cases})
+    ids = {case.case_id for case in usual}
+    normal = [line for line in lines if line["case_id"] in ids]
+    summary = summarise(lines, normal, top, len(cases), constants)
+    write_whole(folder / SUMMARY, json.dumps(finite(summary), indent=2) + "\n")
+    return Found(folder, summary)
+
+
+def _tasks(
+    names: Sequence[str], config: RunConfig, source: Source, stream: EditStream, num_edits: int
+) -> TaskSet:
+    """Build the tasks for the facts at the top: about the fact itself, and downstream ones."""
+    metadata = {
+        "data_source": source.name,
+        "data_dir": str(config.data_dir) if config.data_dir else None,
+        "edits": stream.name,
+        "sample": config.sample,
+        "num_edits": num_edits,
+    }
+    limit = config.downstream_limit
+    return TaskSet(
+        names,
+        metadata=metadata,
+        include=[str(config.include_path)] if config.include_path else [],
+        limits={name: limit for name in config.downstream} if limit else {},
+    )
+
+
+def _claim(folder: Path, what: dict[str, Any]) -> None:
+    """Make the folder of a hunt, or check that it is of this one.
+
+    Raises:
+        InputError: it holds something else, or cannot be made.
+    """
+    path = folder / CONFIG
+    try:
+        if not path.exists():
+            if folder.exists() and any(folder.iterdir()):
+                raise InputError(f"output {folder} is there already: choose another --output")
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps(what, indent=2) + "\n")
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"output {folder}: {' '.join(str(error).split())}") from None
+    if before != what:
+        different = sorted(name for name in what if before.get(name) != what[name])
+        raise InputError(
+            f"output {folder} holds a hunt with other {', '.join(different)}: "
+            "choose another --output"
+        )
+
+
+class _Pack:
+    """The model in memory, and the files that grow."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        editor: Editor,
+        tasks: TaskSet,
+        names: Sequence[str],
+        folder: Path,
+        observer: Observer,
+    ) -> None:
+        originals = OriginalWeights(loaded.model, editor.edited_parameters())
+        self._lm, self._editor = SequentialEditLM(loaded, editor=editor), editor
+        self._pristine = Pristine(editor, originals, window=self._lm.max_length)
+        self._tasks, self._names = tasks, names
+        self._folder, self._observer = folder, observer
+        self._clock = Clock(loaded.model.device)
+
+    def screen(self, cases: Sequence[EditCase], most: int) -> list[EditCase]:
+        """Return the facts whose division factor is nearest to zero, from their keys alone."""
+        assert isinstance(self._editor, RankOneEditor)
+        ledger = Ledger(self._folder / SCREENED)
+        factors = {line["case_id"]: line["division_factor"] for line in ledger.lines}
+        for number, case in enumerate(cases, start=1):
+            if case.case_id not in factors:
+                factor = self._editor.division_factor(case.request)
+                line = {"case_id": case.case_id, "division_factor": factor}
+                factors[case.case_id] = ledger.append(line)["division_factor"]
+            self._observer.working("keys", number, len(cases))
+        return sorted(cases, key=lambda case: abs(factors[case.case_id] or 0.0))[:most]
+
+    def edit(self, cases: Sequence[EditCase]) -> list[Line]:
+        """Make each fact the only edit; return their lines, those of an earlier start included."""
+        ledger = Ledger(self._folder / HUNTED)
+        done = {line["case_id"]: line for line in ledger.lines}
+        for number, case in enumerate(cases, start=1):
+            if case.case_id not in done:
+                with self._pristine.edited(case.request, self._clock) as first:
+                    line = {
+                        **_fact(case),
+                        "update_norm": first.update_norm,
+                        "distance": first.distance,
+                        "editor": first.editor,
+                        **({"failed": first.failed} if first.failed else {}),
+                        "seconds": self._clock.last,
+                    }
+                done[case.case_id] = ledger.append(line)
+            self._observer.working("single edits", number, len(cases))
+        return [done[case.case_id] for case in cases]
+
+    def measure(self, lines: Sequence[Line], cases: dict[int, EditCase]) -> list[Line]:
+        """Edit the facts at the top once more, and ask before and after."""
+        ledger = Ledger(self._folder / TOP)
+        done = {line["case_id"]: line for line in ledger.lines}
+        missing = [line for line in lines if line["case_id"] not in done]
+        ids = [line["case_id"] for line in missing]
+        before = self._tasks.evaluate(self._lm, self._names, ids) if missing else {}
+        for number, line in enumerate(missing, start=1):
+            case = cases[line["case_id"]]
+            with self._pristine.edited(case.request, self._clock):
+                after = self._tasks.evaluate(self._lm, self._names, [case.case_id])
+            measured = {
+                **line,
+                "unedited": _answers(before, case.case_id, self._tasks),
+                "edited": _answers(after, case.case_id, self._tasks),
+            }
+            done[case.case_id] = ledger.append(measured)
+            self._observer.working("measured", number, len(missing))
+        return [done[line["case_id"]] for line in lines]
+
+
+def _fact(case: EditCase) -> Line:
+    request = case.request
+    return {
+        "case_id": case.case_id,
+        "prompt": request.prompt,
+        "subject": request.subject,
+        "target_new": request.target_new,
+        "target_true": request.target_true,
+    }
+
+
+def _answers(results: dict[str, Any], case_id: int, tasks: TaskSet) -> Line:
+    """Return what tasks gave: about one fact, or in full."""
+    metrics: dict[str, float] = {}
+    texts: dict[str, list[str]] = {}
+    by_task: dict[str, dict[str, float]] = {}
+    for name, result in results.items():
+        if case_id in result.by_case:
+            metrics |= result.by_case[case_id].metrics
+            if tasks.keeps_texts(name):
+                texts[name] = result.by_case[case_id].texts
+        elif not result.by_case:
+            by_task[name] = result.metrics
+    return {"metrics": metrics, "tasks": by_task, "texts": texts}
+
+
+def norm_of(line: Line) -> float:
+    """Return the largest norm of a matrix's change; infinite where it is no number."""
+    return largest(line["update_norm"])
+
+
+def factor_of(line: Line) -> float | None:
+    """Return ROME's division factor, of editors that have one."""
+    return line["editor"].get("division_factor")
+
+
+def _controls(cases: Sequence[EditCase], chosen: Sequence[EditCase], most: int) -> list[EditCase]:
+    """Draw random facts that were not chosen; all there are, if there are fewer."""
+    taken = {case.case_id for case in chosen}
+    left = [case for case in cases if case.case_id not in taken]
+    return random.Random(_RANDOM_SEED).sample(left, min(most, len(left))) or list(chosen)
+
+
+def _first(lines: Sequence[Line], most: int) -> list[Line]:
+    """Return the facts to measure: in turn those of the largest norm and of the least factor."""
+    by_norm = sorted(lines, key=lambda line: -norm_of(line))
+    known = [line for line in lines if factor_of(line) is not None]
+    by_factor = sorted(known, key=lambda line: abs(factor_of(line) or 0.0)) or by_norm
+    turns = {
+        line["case_id"]: line for pair in zip(by_norm, by_factor, strict=False) for line in pair
+    }
+    return sorted(list(turns.values())[:most], key=lambda line: -norm_of(line))
+
+
+def summarise(
+    lines: Sequence[Line],
+    normal: Sequence[Line],
+    top: Sequence[Line],
+    tried: int,
+    constants: Constants,
+) -> dict[str, Any]:
+    """Return the outcome: how many facts are how far from the usual.
+
+    Args:
+        lines: All facts that were edited.
+        normal: Those of them that were not picked for their keys: what is usual.
+        top: Those that were measured.
+        tried: Facts that were looked at.
+        constants: Thresholds.
+    """
+    norms = [norm_of(line) for line in normal]
+    usual = median(
+        [norm for norm in norms if math.isfinite(norm)] or [0.0],
+        draws=constants.bootstrap,
+        seed=constants.seed,
+    )
+    median_norm = usual.value or 0.0
+
+    def ratio(line: Line) -> float:
+        return norm_of(line) / median_norm if median_norm else 0.0
+
+    factors = [factor for line in lines if (factor := factor_of(line)) is not None]
+    return {
+        "facts": tried,
+        "edited": len(lines),
+        "normal": len(normal),
+        "median_norm": usual.model_dump(),
+        "largest_ratio": max(map(ratio, lines), default=0.0),
+        "spikes": sum(ratio(line) >= constants.spike_factor for line in lines),
+        "disabling": sum(ratio(line) >= constants.disabling_factor for line in lines),
+        "division_factor": {
+            "least": min(map(abs, factors), default=None),
+            "negative": sum(factor < 0 for factor in factors),
+        },
+        "constants": constants.model_dump(
+            include={"spike_factor", "disabling_factor", "bootstrap", "seed"}
+        ),
+        "top": [{**line, "ratio": ratio(line)} for line in top],
+    }

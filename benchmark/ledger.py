@@ -1,0 +1,52 @@
+"""A file of lines that long work adds to, so that it can go on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+
+from ..tasks.errors import InputError
+from .journal import finite
+
+
+class Ledger:
+    """An append-only JSONL file.
+
+    A last line that was cut off is removed: it will be written again.
+
+    Args:
+        path: The file; it need not be there yet, its folder must.
+
+    Raises:
+        InputError: a line other than the last is not JSON, or the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any]] = []
+        """What is there."""
+        try:
+            path.touch()
+            content = path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                with path.open("r+b") as stream:
+                    stream.truncate(whole)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}") from None
+        for number, text in enumerate(content[:whole].splitlines(), start=1):
+            try:
+                self.lines.append(json.loads(text))
+            except (ValueError, RecursionError):
+                raise InputError(f"{path}: line {number} is not JSON: remove it") from None
+
+    def append(self, line: dict[str, Any]) -> dict[str, Any]:
+        """Add a line; return it as written."""
+        clean = finite(line)
+        with jsonlines.open(self.path, mode="a", compact=True) as journal:
+            journal.write(clean)
+        self.lines.append(clean)
+        return clean

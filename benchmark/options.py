@@ -1,0 +1,76 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from ..tasks.errors import InputError
+from .config import RunConfig
+
+Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
+EditorPath = Annotated[
+    Path | None,
+    typer.Option(help="Python file that registers an editor; it is code and runs as you."),
+]
+Model = Annotated[str, typer.Option(help="Hub id, local folder, or alias: `list models`.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the official data files.", envvar="SEQEDIT_DATA_DIR"),
+]
+DataSource = Annotated[
+    str | None, typer.Option(help="bundled, folder or hub; default: the folder, else the suite's.")
+]
+IncludePath = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of further lm-eval task files; what they name by !function is code and runs "
+        "as you."
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Torch device; default: the GPU if there is one. auto: layers over all GPUs there are."
+    ),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="float32, bfloat16 or float16. Matrices that edits change are kept in float32 all the "
+        "same: half precision cannot hold a single edit."
+    ),
+]
+CacheDir = Annotated[
+    Path,
+    typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
+]
+DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Split a list of names at its commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def make_config(fields: dict[str, Any]) -> RunConfig:
+    """Put a request together.
+
+    Raises:
+        InputError: a value that is not allowed; names the option.
+    """
+    try:
+        return RunConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"--{flag} {first['input']!r}: {first['msg']}") from None

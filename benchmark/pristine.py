@@ -1,0 +1,71 @@
+"""The unedited model, edited with one fact at a time and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import torch
+
+from ..editors import Editor
+from ..tasks import EditRequest
+from .attempt import attempt
+from .clock import Clock
+from .model import OriginalWeights
+
+
+class FirstEdit(NamedTuple):
+    """What a first edit did to the weights."""
+
+    update_norm: dict[str, float]
+    """Frobenius norm of the change, by matrix."""
+    editor: dict[str, float]
+    """What the editor reports: losses, steps, ROME's division factor."""
+    distance: dict[str, dict[str, float]]
+    """Of each matrix from its original: l2, l2_per_param, l2_relative."""
+    failed: str | None
+    """Why the fact could not be edited."""
+
+
+class Pristine:
+    """A model and an editor as they are now, to come back to after every edit.
+
+    Args:
+        editor: The editor, prepared; what it remembers now is what it starts each edit with.
+        originals: The weights to come back to.
+        window: Tokens that the model can read at once.
+    """
+
+    def __init__(self, editor: Editor, originals: OriginalWeights, *, window: int) -> None:
+        self.editor, self._originals, self._window = editor, originals, window
+        self._state = {name: value.clone() for name, value in editor.state_dict().items()}
+
+    def restore(self) -> None:
+        """Put weights and editor back."""
+        self._originals.restore()
+        self.editor.load_state_dict({name: value.clone() for name, value in self._state.items()})
+
+    @contextmanager
+    def edited(self, request: EditRequest, clock: Clock) -> Iterator[FirstEdit]:
+        """Hold the model with this one edit; it is pristine again afterwards.
+
+        Args:
+            request: The fact.
+            clock: Of the editor.
+        """
+        with torch.random.fork_rng():
+            try:
+                with clock:
+                    made = attempt(self.editor, [request], window=self._window)
+                self.editor.model.eval()
+                with self.editor.measured():
+                    found: dict[str, Any] = {
+                        name: asdict(value) for name, value in self._originals.distances().items()
+                    }
+                    own = dict(made.reports.get(request.case_id, {}))
+                    failed = made.failed.get(request.case_id)
+                    yield FirstEdit(made.update_norms, own, found, failed)
+            finally:
+                self.restore()

@@ -1,0 +1,112 @@
+"""A run opened again: its data, model and editor, checked to be the ones it was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..editors import Editor
+from ..editors._locate import encode_strings
+from ..leaderboards.analysis.journal import RunJournal
+from ..tasks import InputError
+from .config import RunConfig
+from .model import LoadedModel, load_model
+from .observer import Observer
+from .plan import Plan, make_plan
+from .ready import make_ready
+
+_TEMPLATES = "context_templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What a run had in hand before its first edit."""
+
+    plan: Plan
+    loaded: LoadedModel
+    editor: Editor
+    """Prepared, with the run's own context templates."""
+    draws_templates: bool
+    """Whether the editor draws context templates at all."""
+
+
+def open_rerun(run: RunJournal, observer: Observer, **location: Path | str | None) -> Rerun:
+    """Open a run again.
+
+    Args:
+        run: The run.
+        observer: Told what is going on.
+        location: `data_dir`, `cache_dir`, `device` of this machine, where they are given.
+
+    Raises:
+        InputError: model, data, editor or hyper-parameters are not those of the run.
+    """
+    plan = make_plan(_config(run, location))
+    _same(run, "data", plan.files_sha256, _of(run, "data", "files_sha256"))
+    for line, case in zip(run.edits, plan.cases, strict=False):
+        if line.case_id != case.case_id:
+            raise InputError(
+                f"{run.folder}: edit {line.edit} was fact {line.case_id}, and would be "
+                f"{case.case_id} now: the order of the data has changed"
+            )
+    config = plan.config
+    loaded = load_model(
+        config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
+    )
+    _same(run, "model weights", loaded.weights_sha256, _of(run, "model", "weights_sha256"))
+    ready = make_ready(config, plan.editor_class, loaded, observer)
+    found = ready.resolved.hparams.model_dump(mode="json")
+    _same(run, "hyper-parameters", found, _of(run, "editor", "hparams"))
+    recorded = _of(run, "editor", "prepared").get(_TEMPLATES)
+    if recorded is not None and recorded != ready.record.get(_TEMPLATES):
+        # The same seed draws other texts on another machine: the run's own are put back.
+        observer.note("context templates differ from the run's: its recorded ones are used")
+        state = ready.editor.state_dict()
+        ready.editor.load_state_dict({**state, **encode_strings(_TEMPLATES, recorded)})
+    return Rerun(plan, loaded, ready.editor, recorded is not None)
+
+
+def _config(run: RunJournal, location: Mapping[str, Any]) -> RunConfig:
+    request = run.config.get("request")
+    if not isinstance(request, dict):
+        raise InputError(f"{run.folder}: config.json does not say what was asked for")
+    given = {name: value for name, value in location.items() if value is not None}
+    try:
+        config = RunConfig(**{**request, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{run.folder}: config.json, {first['loc'][0]}: {first['msg']}") from None
+    if code := config.code():
+        # Whoever made the run directory wrote this: what it leads to is not run unasked.
+        raise InputError(
+            f"{run.folder} uses code of its own ({', '.join(sorted(code))}), which would run as "
+            "you: such a run is not made again"
+        )
+    return config
+
+
+def _of(run: RunJournal, part: str, name: str) -> Any:
+    found = run.config.get(part)
+    value = found.get(name) if isinstance(found, dict) else None
+    if value is None:
+        raise InputError(f"{run.folder}: config.json has no {part}.{name}")
+    return value
+
+
+def _same(run: RunJournal, what: str, now: Any, then: Any) -> None:
+    """Refuse what would not be the same run.
+
+    Raises:
+        InputError: the two differ.
+    """
+    if now == then:
+        return
+    where = ""
+    if isinstance(now, dict) and isinstance(then, dict):
+        names = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
+        where = f" ({', '.join(names)})"
+    raise InputError(f"{run.folder}: {what} are not those of the run{where}")

@@ -1,0 +1,189 @@
+"""From a run's journal to its analysis."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from .change_points import change_point
+from .collapse import Course, confirm, first_collapse
+from .constants import Constants
+from .disabling import control_norms, disabling
+from .forgetting import forgetting
+from .journal import CHECKPOINTS, EDITS, OVERLAPS, REPLAYS, RunJournal
+from .onset import onset
+from .overwriting import overwriting
+from .phases import phases
+from .records import Analysis, ChangePoint, Collapse, Spike
+from .series import (
+    EFFICACY,
+    EXACT,
+    Points,
+    buckets,
+    distances,
+    downstream,
+    efficacy,
+    first_of,
+    immediate,
+    norms,
+    retained,
+)
+from .spikes import Found, find_spikes
+
+_SCORES = ("es", "ps", "ns", "efficacy", "paraphrase", "specificity")
+
+
+def analyse(run: RunJournal, constants: Constants | None = None) -> Analysis:
+    """Analyse a run.
+
+    Args:
+        run: Its journal; it need not be finished.
+        constants: Thresholds; the defaults if none are given.
+    """
+    constants = constants or Constants()
+    criterion = first_of(run, EXACT) or first_of(run, EFFICACY)
+    course = Course(
+        efficacy(run),
+        retained(run, criterion, constants.retention_min) if criterion else Points([], []),
+        downstream(run, constants.headroom),
+        len(run.edits),
+    )
+    spikes = [_spike(run, found, course, constants) for found in _spikes(run, constants)]
+    changes = list(_change_points(run, course, constants))
+    collapse = _collapse(spikes, course, changes, constants)
+    followed = [
+        found
+        for name, values in distances(run).items()
+        if (found := onset(name, values, constants)) is not None
+    ]
+    return Analysis(
+        editor=run.editor,
+        model=run.model,
+        edits=len(run.edits),
+        finished=run.result is not None,
+        notes=run.notes,
+        constants=constants,
+        spikes=spikes,
+        collapse=collapse,
+        change_points=changes,
+        onsets=followed,
+        phases=phases(len(run.edits), course.retention, collapse, constants),
+        forgetting=forgetting(run, constants),
+        overwriting=overwriting(run),
+        disabling=disabling(run, constants),
+        journal_sha256=_digests(run.folder),
+    )
+
+
+def _spikes(run: RunJournal, constants: Constants) -> list[Found]:
+    return find_spikes(
+        norms(run), constants, controls=control_norms(run), batch_size=run.batch_size
+    )
+
+
+def _spike(run: RunJournal, found: Found, course: Course, constants: Constants) -> Spike:
+    line = run.edits[found.edit - 1]
+    return Spike(
+        edit=found.edit,
+        case_id=line.case_id,
+        prompt=line.prompt,
+        subject=line.subject,
+        target_new=line.target_new,
+        norm=finite(found.norm),
+        ratio=finite(found.ratio),
+        severe=found.severe,
+        against=found.against,
+        division_factor=line.editor.get("division_factor"),
+        worked=bool(course.es[found.edit - 1]) if course.es else None,
+        confirmation=confirm(found.edit, course, constants),
+    )
+
+
+def finite(value: float) -> float | None:
+    """Return a value that JSON can hold."""
+    return value if math.isfinite(value) else None
+
+
+def _change_points(run: RunJournal, course: Course, constants: Constants) -> Iterator[ChangePoint]:
+    series = {
+        name: buckets(immediate(run, name), constants.bucket)
+        for name in _SCORES
+        if any(name in line.metrics for line in run.edits)
+    }
+    series["retention"] = course.retention
+    if course.downstream:
+        series["f1"] = course.downstream.points
+    sizes = [math.log10(norm) if 0 < norm < math.inf else None for norm in norms(run)]
+    series["log10 norm"] = buckets(sizes, constants.bucket)
+    # One alarm in `alpha` runs, not in `alpha` series.
+    level = constants.alpha / len(series)
+    for name, points in series.items():
+        if (found := change_point(name, points, constants, level=level)) is not None:
+            yield found
+
+
+def _collapse(
+    spikes: list[Spike], course: Course, changes: list[ChangePoint], constants: Constants
+) -> Collapse:
+    """Find the point of collapse: the earliest spike that is confirmed, or a slow decline."""
+    undecided = [spike.edit for spike in spikes if spike.confirmation.confirmed is None]
+    confirmed = [spike for spike in spikes if spike.confirmation.confirmed]
+    if confirmed:
+        cause = _cause(confirmed)
+        return Collapse(
+            kind="catastrophic",
+            edit=cause.edit,
+            low=cause.edit,
+            high=cause.edit,
+            confirmation=cause.confirmation,
+            undecided=undecided,
+        )
+    found = first_collapse(course, constants)
+    if found is None:
+        return Collapse(kind="none", undecided=undecided)
+    located = [
+        change
+        for name in (*EFFICACY, "f1")
+        for change in changes
+        if change.series == name and change.at is not None
+    ]
+    places = [change.at for change in located if change.at is not None] or [found.edit]
+    edit = min(places)
+    if located and max(places) - edit <= course.interval:
+        low, high = located[0].low or edit, located[0].high or edit
+        edit = places[0]
+    else:
+        low, high = edit, max(places)
+    return Collapse(
+        kind="gradual", edit=edit, low=low, high=high, confirmation=found, undecided=undecided
+    )
+
+
+def _cause(confirmed: list[Spike]) -> Spike:
+    """Return the earliest spike; of several before the same broken checkpoint, the largest."""
+    seen = min(
+        criterion.at
+        for criterion in confirmed[0].confirmation.criteria
+        if criterion.met and criterion.at is not None
+    )
+    rivals = [spike for spike in confirmed if spike.edit <= seen]
+    return max(rivals, key=lambda spike: (_size(spike.ratio), -spike.edit))
+
+
+def _size(ratio: float | None) -> float:
+    return math.inf if ratio is None else ratio
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Return the digest of each file that was analysed."""
+    found = {}
+    for name in ("config.json", EDITS, CHECKPOINTS, REPLAYS, OVERLAPS):
+        if (folder / name).is_file():
+            digest = hashlib.sha256()
+            with (folder / name).open("rb") as stream:
+                while piece := stream.read(1 << 20):
+                    digest.update(piece)
+            found[name] = digest.hexdigest()
+    return found

@@ -1,0 +1,252 @@
+"""The paper's Table 3: what kind of editor each is, by rules instead of by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ..results import ResultError
+from .analyse import analyse
+from .constants import Constants
+from .intervals import bootstrap, mean_of_runs, share
+from .journal import RunJournal
+from .records import Analysis, Estimate
+from .series import EFFICACY, EXACT, downstream, first_of, followed, immediate
+
+LOCALITY = (("very high", 0.02), ("high", 0.1), ("low", 0.25), ("very low", 1.0))
+FORGETTING = (("very low", 0.02), ("low", 0.1), ("high", 0.5), ("very high", 1.0))
+DOWNSTREAM = (("none", 0.02), ("low", 0.1), ("medium", 0.4), ("high", float("inf")))
+"""Words for a loss, each with the largest that it stands for."""
+_ENOUGH_RUNS = 3
+"""From so many on, what is drawn are runs; of fewer an interval over runs says next to nothing."""
+_LOCAL = ("ns", "specificity")
+
+Unit = Literal["runs", "edits"]
+
+
+class PropertyRow(BaseModel):
+    """One editor, over all its runs."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    editor: str
+    runs: int
+    samples: list[int]
+    """The edit orders of its runs."""
+    edits: list[int]
+    """Edits of each run."""
+    over: Unit
+    """What was drawn for the intervals: runs, or edits within them."""
+    efficacy: Estimate
+    """Mean ES right after each edit, until the collapse."""
+    efficacy_word: str
+    locality: Estimate
+    """Mean NS right after each edit, until the collapse."""
+    locality_lost: float | None
+    """NS of the unedited model minus that."""
+    locality_word: str
+    collapsed: int
+    """Runs that did."""
+    before_collapse: list[int | None]
+    """Edits each run made before it collapsed; null of one that did not."""
+    before_collapse_mean: Estimate
+    """Of the runs that did."""
+    downstream_loss: Estimate
+    """Of what the unedited model does better than a constant answer, the share that is gone at the
+    last checkpoint before the collapse."""
+    downstream_word: str
+    forgetting: Estimate
+    """Share of learned facts that are lost there."""
+    forgetting_word: str
+    disabling: bool | None
+    """Whether a single first edit disables the model; null where none was replayed."""
+    disabling_tried: int
+
+
+def properties(runs: Sequence[RunJournal], constants: Constants | None = None) -> list[PropertyRow]:
+    """Derive the table of properties.
+
+    Args:
+        runs: Runs of the same suite, model and data; those of one editor differ in sample or seed.
+        constants: Thresholds of the analysis.
+
+    Raises:
+        ResultError: the runs cannot share a table.
+    """
+    constants = constants or Constants()
+    ensure_same_protocol(runs)
+    groups: dict[str, list[RunJournal]] = {}
+    for run in runs:
+        groups.setdefault(label(run), []).append(run)
+    for name, members in groups.items():
+        draws = [(_request(run, "sample"), _request(run, "seed")) for run in members]
+        if len(set(draws)) < len(draws):
+            raise ResultError(f"{name}: two runs of the same sample and seed are one, not two")
+    return [
+        _row(name, members, [analyse(run, constants) for run in members], constants)
+        for name, members in groups.items()
+    ]
+
+
+def ensure_same_protocol(runs: Sequence[RunJournal]) -> None:
+    """Refuse runs whose numbers mean different things.
+
+    Raises:
+        ResultError: they differ in suite, model or data.
+    """
+    parts = {
+        "suite": ("name", "version", "sha256"),
+        "model": ("weights_sha256", "dtype"),
+        "data": ("edits", "files_sha256"),
+    }
+    for part, names in parts.items():
+        found = [_part(run, part, names) for run in runs]
+        for run, other in zip(runs[1:], found[1:], strict=True):
+            if other != found[0]:
+                raise ResultError(
+                    f"runs with different {part} cannot share a table: "
+                    f"{runs[0].folder.name} has {found[0]}, {run.folder.name} has {other}"
+                )
+
+
+def _part(run: RunJournal, part: str, names: Sequence[str]) -> list[Any]:
+    values = run.config.get(part)
+    return [values.get(name) if isinstance(values, dict) else None for name in names]
+
+
+def label(run: RunJournal) -> str:
+    """Return the editor's name with the hyper-parameters that were set by hand."""
+    hand_set = _request(run, "hparams")
+    extra = [str(each) for each in hand_set] if isinstance(hand_set, list) else []
+    return " ".join([run.editor, *extra])
+
+
+def _request(run: RunJournal, name: str) -> Any:
+    request = run.config.get("request")
+    return request.get(name) if isinstance(request, dict) else None
+
+
+def _row(
+    name: str, runs: list[RunJournal], found: list[Analysis], constants: Constants
+) -> PropertyRow:
+    ends = [each.collapse.edit - 1 if each.collapse.edit else len(run.edits)
+            for run, each in zip(runs, found, strict=True)]  # fmt: skip
+    over: Unit = "runs" if len(runs) >= _ENOUGH_RUNS else "edits"
+    es = [_known(run, EFFICACY, end) for run, end in zip(runs, ends, strict=True)]
+    ns = [_known(run, _LOCAL, end) for run, end in zip(runs, ends, strict=True)]
+    kept = [_kept(run, end) for run, end in zip(runs, ends, strict=True)]
+    losses = [_loss(run, end, constants) for run, end in zip(runs, ends, strict=True)]
+    known_losses = [loss for loss in losses if loss is not None]
+    efficacy = _binary(es, over)
+    locality = _mean(ns, over, constants)
+    unedited = [value for run in runs if (value := _unedited(run, _LOCAL)) is not None]
+    lost = None
+    if unedited and locality.value is not None:
+        lost = sum(unedited) / len(unedited) - locality.value
+    forgotten = _binary([[float(not each) for each in run] for run in kept], over)
+    downstream_loss = mean_of_runs(known_losses)
+    places = [each.collapse.edit for each in found]
+    tried = [each.disabling for each in found if each.disabling is not None]
+    disabling = [any(each.disabling for each in table.candidates) for table in tried]
+    return PropertyRow(
+        editor=name,
+        runs=len(runs),
+        samples=[sample for run in runs if isinstance(sample := _request(run, "sample"), int)],
+        edits=[len(run.edits) for run in runs],
+        over=over,
+        efficacy=efficacy,
+        efficacy_word=_efficacy_word(efficacy, any(places)),
+        locality=locality,
+        locality_lost=lost,
+        locality_word=_word(lost, LOCALITY),
+        collapsed=sum(place is not None for place in places),
+        before_collapse=[place - 1 if place else None for place in places],
+        before_collapse_mean=mean_of_runs([place - 1.0 for place in places if place]),
+        downstream_loss=downstream_loss,
+        downstream_word=_word(downstream_loss.value, DOWNSTREAM),
+        forgetting=forgotten,
+        forgetting_word=_word(forgotten.value, FORGETTING),
+        disabling=any(disabling) if tried else None,
+        disabling_tried=sum(len(table.candidates) + table.controls for table in tried),
+    )
+
+
+def _efficacy_word(efficacy: Estimate, collapses: bool) -> str:
+    if efficacy.value is None:
+        return "-"
+    word = "100" if efficacy.value >= 0.995 else "<100"
+    return f"{word} until collapse" if collapses else word
+
+
+def _word(loss: float | None, words: Sequence[tuple[str, float]]) -> str:
+    """Return the word for a loss.
+
+    Example:
+        >>> _word(0.05, LOCALITY), _word(-0.1, DOWNSTREAM), _word(None, LOCALITY)
+        ('high', 'none', '-')
+    """
+    if loss is None:
+        return "-"
+    return next((word for word, largest in words if loss <= largest + 1e-12), words[-1][0])
+
+
+def _known(run: RunJournal, names: Sequence[str], end: int) -> list[float]:
+    """Return a metric right after each edit up to one, where it was measured."""
+    name = first_of(run, names)
+    values = immediate(run, name)[:end] if name else []
+    return [value for value in values if value is not None]
+
+
+def _kept(run: RunJournal, end: int) -> list[bool]:
+    """Return, for each fact learned by the last checkpoint before the end, whether it is there."""
+    name = first_of(run, EXACT)
+    asked = [each for each in followed(run, name) if each[0] <= end] if name else []
+    if name is None or not asked:
+        return []
+    done, now = asked[-1]
+    return [now[at] for at, value in enumerate(immediate(run, name)[:done]) if value]
+
+
+def _loss(run: RunJournal, end: int, constants: Constants) -> float | None:
+    """Return the share of downstream ability that is gone at the last checkpoint before the end."""
+    found = downstream(run, constants.headroom)
+    if found is None:
+        return None
+    left = [value for done, value in zip(*found.headroom, strict=True) if 0 < done <= end]
+    return 1 - left[-1] if left else None
+
+
+def _unedited(run: RunJournal, names: Sequence[str]) -> float | None:
+    baseline = run.checkpoints[0].baseline if run.checkpoints else []
+    for name in names:
+        values = [line[name] or 0.0 for line in baseline if name in line]
+        if values:
+            return sum(values) / len(values)
+    return None
+
+
+def _binary(groups: Sequence[Sequence[float]], over: Unit) -> Estimate:
+    """Return a share: over runs, or with the Wilson interval of all edits together."""
+    groups = [group for group in groups if group]
+    if over == "runs":
+        return _clipped(mean_of_runs([sum(group) / len(group) for group in groups]))
+    return share(round(sum(map(sum, groups))), sum(map(len, groups)))
+
+
+def _mean(groups: Sequence[Sequence[float]], over: Unit, constants: Constants) -> Estimate:
+    groups = [group for group in groups if group]
+    if over == "runs":
+        return _clipped(mean_of_runs([sum(group) / len(group) for group in groups]))
+    return bootstrap(
+        groups, lambda rows: rows.mean(axis=1), draws=constants.bootstrap, seed=constants.seed
+    )
+
+
+def _clipped(found: Estimate) -> Estimate:
+    """Keep the interval of a share between 0 and 1."""
+    if found.low is None or found.high is None:
+        return found
+    low, high = max(0.0, found.low), min(1.0, found.high)
+    return found.model_copy(update={"low": low, "high": high})

@@ -1,0 +1,100 @@
+"""The table of properties: for the terminal, for a README, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from ..show import plain
+from .properties import PropertyRow
+from .show import interval, table
+
+HEADINGS = (
+    "editor",
+    "runs",
+    "efficacy",
+    "locality",
+    "edits before collapse",
+    "downstream loss",
+    "forgetting",
+    "single disabling edit",
+)
+CAPTION = (
+    "percent, with 95 % intervals over {over}. efficacy: ES right after each edit; locality: NS "
+    "likewise, and a word for how far it is below the unedited model's; downstream loss: of what "
+    "the unedited model does better than a constant answer; forgetting: of facts learned; all of "
+    "them up to the collapse, or the end."
+)
+
+
+def cells(row: PropertyRow, break_: str = ", ") -> list[str]:
+    """Return a row as text, each word behind a break from its number."""
+    return [
+        row.editor,
+        str(row.runs),
+        _worded(interval(row.efficacy), row.efficacy_word, break_),
+        _worded(interval(row.locality), row.locality_word, break_),
+        before_collapse(row),
+        _worded(interval(row.downstream_loss), row.downstream_word, break_),
+        _worded(interval(row.forgetting), row.forgetting_word, break_),
+        disabling(row),
+    ]
+
+
+def _worded(number: str, word: str, break_: str) -> str:
+    return number if word == "-" else f"{number}{break_}{word}"
+
+
+def before_collapse(row: PropertyRow) -> str:
+    """Return how many edits an editor makes before the model breaks, run by run.
+
+    A run that did not break says that it takes more edits than it had.
+    """
+    return ", ".join(
+        str(before) if before is not None else f">{edits}"
+        for before, edits in zip(row.before_collapse, row.edits, strict=True)
+    )
+
+
+def disabling(row: PropertyRow) -> str:
+    """Return whether a single edit disables the model, and of how many that were tried."""
+    if row.disabling is None:
+        return "not tried"
+    return f"{'yes' if row.disabling else 'no'}, of {row.disabling_tried} tried"
+
+
+def _caption(rows: Sequence[PropertyRow]) -> str:
+    kinds = sorted({row.over for row in rows}, reverse=True)
+    return CAPTION.format(
+        over=" (or, of fewer than three runs, ".join(kinds) + ")" * (len(kinds) - 1)
+    )
+
+
+def as_table(rows: Sequence[PropertyRow]) -> Table:
+    """Return the table for the terminal."""
+    made = table(HEADINGS)
+    for row in rows:
+        lines = (cell.split("\n") for cell in cells(row, "\n"))
+        made.add_row(*(Text("\n").join(map(plain, each)) for each in lines), end_section=True)
+    made.caption, made.caption_justify = _caption(rows), "left"
+    return made
+
+
+def as_markdown(rows: Sequence[PropertyRow]) -> str:
+    """Return the table in Markdown."""
+    lines = [HEADINGS, ["---"] * len(HEADINGS), *map(cells, rows)]
+    body = "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+    return f"{body}\n\n{_caption(rows)}\n"
+
+
+def _escaped(cell: str) -> str:
+    printable = "".join(letter if letter.isprintable() else "\ufffd" for letter in cell)
+    return printable.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def as_json(rows: Sequence[PropertyRow]) -> str:
+    """Return the rows as JSON."""
+    return json.dumps([row.model_dump() for row in rows], indent=2) + "\n"

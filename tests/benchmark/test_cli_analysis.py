@@ -1,0 +1,115 @@
+"""Commands that look back at runs, on journals built in code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqedit_bench.leaderboards.analysis.journal import RunJournal
+from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
+
+Command = Callable[..., Any]
+
+
+def write_run(run: RunJournal, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(run.config), encoding="utf-8")
+    for name, lines in (("edits.jsonl", run.edits), ("checkpoints.jsonl", run.checkpoints)):
+        text = "".join(line.model_dump_json() + "\n" for line in lines)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def broken_run(tmp_path: Path) -> Path:
+    """A run that edit 150 breaks."""
+    story = Story(broken_at=150, spikes={150: 300.0})
+    return write_run(synthetic_run(story), tmp_path / "run")
+
+
+FAST = ("--set", "permutations=199", "--set", "bootstrap=100")
+
+
+def test_analyze(seqedit: Command, broken_run: Path) -> None:
+    done = seqedit("analyze", broken_run, *FAST)
+    assert (done.code, done.err) == (0, "")
+    assert "catastrophic collapse at edit 150" in done.out
+    written = json.loads((broken_run / "analysis.json").read_text(encoding="utf-8"))
+    assert written["collapse"]["edit"] == 150
+    assert written["constants"]["permutations"] == 199
+
+
+def test_analyze_as_json_elsewhere(seqedit: Command, broken_run: Path, tmp_path: Path) -> None:
+    done = seqedit("analyze", broken_run, *FAST, "--json", "--output", tmp_path / "a.json")
+    assert json.loads(done.out)["collapse"]["kind"] == "catastrophic"
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == done.out
+    assert not (broken_run / "analysis.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--set", "spikes=3"], "unknown constant 'spikes': did you mean 'spike"),
+        (["--output", "absent/a.json"], "absent/a.json: cannot be written"),
+    ],
+)
+def test_analyze_refuses(options: list[str], says: str, seqedit: Command, broken_run: Path) -> None:
+    before = sorted(broken_run.iterdir())
+    done = seqedit("analyze", broken_run, *options)
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert says in done.err
+    assert sorted(broken_run.iterdir()) == before
+
+
+def test_properties(seqedit: Command, broken_run: Path) -> None:
+    found = seqedit("properties", broken_run, *FAST, "--format", "json")
+    assert json.loads(found.out)[0]["before_collapse"] == [149]
+    assert "149" in seqedit("properties", broken_run, *FAST).out
+    assert seqedit("properties", broken_run, *FAST, "--format", "markdown").out.startswith("| ")
+    twice = seqedit("properties", broken_run, broken_run, *FAST)
+    assert (twice.code, "same sample and seed" in twice.err) == (2, True)
+
+
+def test_report(seqedit: Command, broken_run: Path, tmp_path: Path) -> None:
+    page, figures = tmp_path / "r.html", tmp_path / "figures"
+    done = seqedit("report", broken_run, *FAST, "--output", page, "--figures", figures)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        str(page),
+        *(str(figures / f"figure{n}.{kind}") for n in (1, 2, 3) for kind in ("png", "svg")),
+    ]
+    assert "catastrophic collapse at edit 150" in page.read_text(encoding="utf-8")
+
+
+def test_report_of_nothing(seqedit: Command, tmp_path: Path) -> None:
+    done = seqedit("report", tmp_path / "absent", "--output", tmp_path / "r.html")
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert not (tmp_path / "r.html").exists()
+
+
+WITHOUT_TORCH = """
+import sys
+from seqedit_bench.benchmark.cli import main
+for arguments in (["analyze"], ["properties"], ["report", "--output", sys.argv[2]]):
+    main([arguments[0], sys.argv[1], *arguments[1:], "--set", "permutations=99"])
+assert not {"torch", "transformers", "datasets"} & set(sys.modules)
+"""
+
+
+def test_looking_back_needs_no_torch(broken_run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(broken_run), str(tmp_path / "r.html")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_calibrate(seqedit: Command) -> None:
+    done = seqedit("calibrate", "--runs", 1, *FAST)
+    assert done.code == 0
+    assert "a large update that breaks nothing" in done.out
+    assert "never" in done.out and "always" in done.out

@@ -1,0 +1,190 @@
+"""A run opened again: its edits as first edits, and its keys compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seqedit_bench.benchmark.observer import Silent
+from seqedit_bench.benchmark.overlaps import compute_overlaps, overlaps
+from seqedit_bench.benchmark.replay import Wanted, replay
+from seqedit_bench.benchmark.rerun import open_rerun
+from seqedit_bench.editors import Editor, EditRequest
+from seqedit_bench.editors._keys import keys_and_outputs, subject_rows
+from seqedit_bench.leaderboards.analysis import Constants
+from seqedit_bench.leaderboards.analysis.analyse import analyse
+from seqedit_bench.leaderboards.analysis.journal import read_run
+from seqedit_bench.tasks import InputError
+
+SMALL = ("layers=[1]", "v_num_grad_steps=3", "mom2_n_tokens=600")
+TEMPLATES = "context_template_length_params=[[4, 2]]"
+WANTED = Wanted(controls=20, fresh=2, candidates=2)
+FAST = Constants(permutations=99, bootstrap=100)
+Command = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    seqedit: Command, tiny_folder: Path, suite_file: Path, tmp_path_factory: pytest.TempPathFactory,
+    session_cache: Path,
+) -> Path:  # fmt: skip
+    """A finished run of four ROME edits."""
+    folder = tmp_path_factory.mktemp("runs") / "rome"
+    options = [part for each in (*SMALL, TEMPLATES) for part in ("--hparams", each)]
+    done = seqedit(
+        "run", "--quiet", "--editor", "rome", "--model", tiny_folder, "--suite", suite_file,
+        "--output", folder, "--cache-dir", session_cache, *options,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def run_folder(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture
+def here(session_cache: Path) -> dict[str, Path]:
+    return {"cache_dir": session_cache}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_replays_are_first_edits(run_folder: Path, here: dict[str, Any]) -> None:
+    before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
+    made = lines(replay(read_run(run_folder), WANTED, FAST, Silent(), **here))
+    kinds = [line["kind"] for line in made]
+    assert [kinds.count(kind) for kind in ("recorded", "fresh", "control")] == [2, 4, 20]
+    edits = lines(run_folder / "edits.jsonl")
+    for line in made:
+        (distance,) = line["distance"].values()
+        (norm,) = line["update_norm"].values()
+        # The first edit is all there is.
+        assert distance["l2"] == pytest.approx(norm, rel=1e-4)
+        if line["kind"] == "recorded" and line["edit"] == 1:
+            assert norm == pytest.approx(next(iter(edits[0]["update_norm"].values())), rel=1e-5)
+            assert line["metrics"] == pytest.approx(edits[0]["metrics"], rel=1e-3)
+    # Controls are facts that are not replayed, each once.
+    controls = [line["case_id"] for line in made if line["kind"] == "control"]
+    assert len({*controls}) == 20
+    assert not {*controls} & {line["case_id"] for line in made if line["kind"] == "recorded"}
+    # Fresh templates make other updates of the same fact.
+    by_draw = {
+        (line["case_id"], line["draw"]): next(iter(line["update_norm"].values()))
+        for line in made
+        if line["kind"] != "control"
+    }
+    assert len({*by_draw.values()}) == len(by_draw) == 6
+    # The run itself is as it was.
+    for name, content in before.items():
+        assert (run_folder / name).read_bytes() == content
+
+
+def test_replays_go_on_where_they_stopped(run_folder: Path, here: dict[str, Any]) -> None:
+    path = replay(read_run(run_folder), WANTED, FAST, Silent(), **here)
+    whole = path.read_text(encoding="utf-8")
+    half = "".join(whole.splitlines(keepends=True)[:9])
+    path.write_text(half + '{"kind":"contr', encoding="utf-8")
+    replay(read_run(run_folder), WANTED, FAST, Silent(), **here)
+    assert path.read_text(encoding="utf-8") == whole
+
+
+def test_the_runs_own_templates_are_used(run_folder: Path, here: dict[str, Any]) -> None:
+    config = json.loads((run_folder / "config.json").read_text())
+    config["editor"]["prepared"]["context_templates"] = ["{}", "Other text. {}"]
+    (run_folder / "config.json").write_text(json.dumps(config))
+    rerun = open_rerun(read_run(run_folder), Silent(), **here)
+    state = bytes(rerun.editor.state_dict()["context_templates"].tolist()).decode()
+    assert state == "{}\0Other text. {}"
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "says"),
+    [
+        ("data", "files_sha256", {"counterfact.jsonl": "0"}, "data are not those of the run"),
+        ("model", "weights_sha256", "0", "model weights are not those of the run"),
+        ("editor", "hparams", {"layers": [0]}, "hyper-parameters are not those of the run"),
+        ("request", "sample", 2, "the order of the data has changed"),
+        ("request", "sample", 99, "config.json, sample"),
+    ],
+)
+def test_another_run_is_refused(
+    part: str, name: str, value: Any, says: str, run_folder: Path, here: dict[str, Any]
+) -> None:
+    config = json.loads((run_folder / "config.json").read_text())
+    config[part][name] = value
+    (run_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=says):
+        replay(read_run(run_folder), WANTED, FAST, Silent(), **here)
+    assert not (run_folder / "replays.jsonl").exists()
+
+
+def test_analyze_replays_and_compares_keys(
+    seqedit: Command, run_folder: Path, session_cache: Path
+) -> None:
+    done = seqedit(
+        "analyze", run_folder, "--replay", "--keys", "--controls", 20, "--candidates", 1,
+        "--fresh", 1, "--cache-dir", session_cache,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "20 random first edits" in done.out
+    written = json.loads((run_folder / "analysis.json").read_text())
+    assert written["disabling"]["controls"] == 20
+    assert written["overwriting"]["measure"] == "keys"
+    assert {"replays.jsonl", "overlaps.jsonl"} <= set(written["journal_sha256"])
+
+
+def test_more_controls_than_facts(run_folder: Path, here: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="has only 182 other facts"):
+        replay(read_run(run_folder), Wanted(controls=1000, candidates=2), FAST, Silent(), **here)
+
+
+# --- Keys ------------------------------------------------------------------------------------
+
+
+def test_overlap_is_what_an_edit_writes_at_another_key(
+    make_editor: Callable[..., Editor],
+    make_model: Callable[..., Any],
+    requests: list[EditRequest],
+) -> None:
+    """The definition, against the change that ROME really makes."""
+    model = make_model("gpt2")
+    editor: Any = make_editor("rome", model)
+    rows = overlaps(editor, requests, Silent())
+    assert [len(row) for row in rows] == [0, 1, 2, 3]
+    keys = [
+        keys_and_outputs(
+            model, editor._architecture, 1, subject_rows(editor.tokenizer, each, ["{}"])
+        )
+        for each in requests
+    ]
+    weight = model.get_parameter(editor.edited_parameters()[0])
+    before = weight.detach().clone()
+    editor.edit([requests[3]])
+    change = (weight.detach() - before).T.double()  # (d_model, d_ff): GPT-2 keeps it transposed
+    own = change @ keys[3][0][0].double()
+    for earlier in range(3):
+        there = change @ keys[earlier][0][0].double()
+        assert torch.allclose(there, rows[3][earlier] * own, rtol=1e-3, atol=1e-6)
+
+
+def test_an_editor_without_keys(
+    seqedit: Command, tiny_folder: Path, suite_file: Path, tmp_path: Path, here: dict[str, Any]
+) -> None:
+    folder = tmp_path / "none"
+    seqedit(
+        "run", "--quiet", "--editor", "none", "--model", tiny_folder, "--suite", suite_file,
+        "--num-edits", 2, "--output", folder, "--cache-dir", here["cache_dir"],
+    )  # fmt: skip
+    with pytest.raises(InputError, match="'none' has no keys"):
+        compute_overlaps(read_run(folder), Silent(), **here)
+    assert analyse(read_run(folder), FAST).disabling is None

@@ -1,0 +1,105 @@
+"""The table of properties: rules, words and intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from seqedit_bench.leaderboards import ResultError
+from seqedit_bench.leaderboards.analysis.constants import Constants
+from seqedit_bench.leaderboards.analysis.journal import RunJournal, Values
+from seqedit_bench.leaderboards.analysis.properties import PropertyRow, properties
+from seqedit_bench.leaderboards.analysis.properties_table import as_json, as_markdown, as_table
+from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
+
+FAST = Constants(permutations=199, bootstrap=100)
+
+
+def run(story: Story, sample: int = 1, name: str = "rome", **config: Any) -> RunJournal:
+    made = synthetic_run(story, seed=sample)
+    unedited: Values = {"ns": 0.9}
+    made.checkpoints[0].baseline.extend([unedited] * 10)
+    request = {"sample": sample, "seed": 0, "hparams": []}
+    settings = {**made.config, "editor": {"name": name}, "request": request, **config}
+    return dataclasses.replace(made, config=settings, folder=Path(f"{name}-{sample}"))
+
+
+def row(*runs: RunJournal) -> PropertyRow:
+    (found,) = properties(runs, FAST)
+    return found
+
+
+BROKEN = Story(broken_at=150, spikes={150: 300.0})
+
+
+def test_what_is_measured_ends_at_the_collapse() -> None:
+    found = row(run(BROKEN))
+    assert (found.collapsed, found.before_collapse) == (1, [149])
+    assert found.efficacy.count == 149
+    assert found.efficacy.value == pytest.approx(0.95, abs=0.05)
+    assert found.efficacy_word == "<100 until collapse"
+    assert found.forgetting.value == 0.0
+    assert found.downstream_loss.value == pytest.approx(0.0, abs=0.3)
+
+
+def test_a_run_that_does_not_collapse_says_it_takes_more() -> None:
+    broken, whole = run(BROKEN, 1), run(Story(es=1.0), 2)
+    found = row(broken, whole)
+    assert (found.collapsed, found.before_collapse, found.edits) == (1, [149, None], [300, 300])
+    assert "149, >300" in as_markdown([found])
+
+
+def test_words() -> None:
+    forgetful = row(run(Story(es=1.0, forgetting=0.2, decline=0.2)))
+    assert forgetful.forgetting_word == "very high"
+    assert forgetful.downstream_word == "high"
+    assert forgetful.efficacy_word == "100"
+    # Synthetic NS is 0.8 and the unedited model's 0.9.
+    assert forgetful.locality_lost == pytest.approx(0.1, abs=0.02)
+
+
+def test_from_three_runs_on_intervals_are_over_runs() -> None:
+    two = row(*(run(Story(num_edits=60), sample) for sample in (1, 2)))
+    three = row(*(run(Story(num_edits=60), sample) for sample in (1, 2, 3)))
+    assert (two.over, two.efficacy.count) == ("edits", 120)
+    assert (three.over, three.efficacy.count) == ("runs", 3)
+    assert three.efficacy.high is not None and three.efficacy.high <= 1.0
+
+
+def test_hyper_parameters_make_an_editor_of_their_own() -> None:
+    request = {"sample": 1, "seed": 0, "hparams": ["layer_choice=code"]}
+    plain, other = run(Story(num_edits=60)), run(Story(num_edits=60), request=request)
+    assert [each.editor for each in properties([plain, other], FAST)] == [
+        "rome",
+        "rome layer_choice=code",
+    ]
+
+
+def test_the_same_run_twice_is_no_sample() -> None:
+    once = run(Story(num_edits=60))
+    with pytest.raises(ResultError, match="same sample and seed"):
+        properties([once, once], FAST)
+
+
+def test_runs_on_other_data_are_refused() -> None:
+    data = {"edits": "zsre", "files_sha256": {}}
+    with pytest.raises(ResultError, match="different data cannot share a table"):
+        properties([run(Story(num_edits=60)), run(Story(num_edits=60), 2, data=data)], FAST)
+
+
+def test_formats() -> None:
+    rows = properties([run(BROKEN), run(Story(), 1, "<b>|memit")], FAST)
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(as_table(rows))
+    text = stream.getvalue()
+    assert "149" in text and ">300" in text and "not tried" in text
+    markdown = as_markdown(rows)
+    assert "&lt;b>\\|memit" in markdown
+    assert {line.count(" | ") for line in markdown.splitlines() if line.startswith("| ")} == {7}
+    assert json.loads(as_json(rows))[0]["before_collapse"] == [149]
