@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -75,5 +76,11 @@ def peak_memory(device: torch.device) -> int:
     """Return the peak in bytes: of all GPUs together where one is used, else of the process."""
     if device.type == "cuda":
         return sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count())))
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # The kernel's other number begins with what the process that started this one had.
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return int(found.group(1)) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

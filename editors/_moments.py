@@ -108,6 +108,17 @@ class SecondMoment:
             )
         return factor
 
+    def inverse(self, device: torch.device, *, scale: float = 1.0) -> Tensor:
+        """Return (scale * C)^-1 in float64, (d_ff, d_ff), symmetric.
+
+        Made once a run. Applied to a key it is one product that reads d_ff^2 numbers, where two
+        triangular solves read as many and cannot use all cores.
+
+        Raises:
+            InputError: C is singular; says how many tokens it takes.
+        """
+        return torch.cholesky_inverse(self.cholesky(device, scale=scale))
+
 
 def second_moments(
     model: PreTrainedModel,

@@ -18,7 +18,7 @@ from ._base import EditReport, ModelShape
 from ._contexts import rome_templates
 from ._keys import keys_and_outputs, subject_rows
 from ._locate import LocateHparams, decode_strings, encode_strings, moments_for, rome_layer
-from ._solve import RankOne, solve_factorised
+from ._solve import RankOne
 from ._steps import SolvesValues
 
 _Positive = Annotated[int, Field(ge=1)]
@@ -56,9 +56,9 @@ class RankOneEditor(SolvesValues[RankOneHparams]):
 
     def _direction(self, key: Tensor) -> Tensor:
         """Return C^-1 k, or k itself without `mom2_adjustment`; (d_ff,), O(d_ff^2)."""
-        if self._cholesky is None:
+        if self._inverse is None:
             return key
-        return solve_factorised(key[:, None], self._cholesky)[:, 0]
+        return self._inverse @ key
 
     def prepare(self) -> dict[str, Any]:
         hparams = self.hparams
@@ -69,10 +69,10 @@ class RankOneEditor(SolvesValues[RankOneHparams]):
             self.model, self.tokenizer, hparams.context_template_length_params, seed=self.seed
         )
         record: dict[str, Any] = {"context_templates": self._templates}
-        self._cholesky: Tensor | None = None
+        self._inverse: Tensor | None = None
         if hparams.mom2_adjustment:
             moment = moments_for(self, hparams, self._architecture)[self._layer]
-            self._cholesky = moment.cholesky(self.model.device)
+            self._inverse = moment.inverse(self.model.device)
             record["second_moments"] = [moment.provenance()]
         return record
 

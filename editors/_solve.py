@@ -1,8 +1,8 @@
 """Closed forms: the change of a projection that gives some keys new outputs.
 
 All are written with directions S k, where S is the inverse of what weighs against a change (C for
-ROME, lambda C for MEMIT). S is never formed: what is factorised once, in `prepare`, applies it. A
-change has the rank of its facts, and stays in two factors until it is added to the weights.
+ROME, lambda C for MEMIT). S is made once, in `prepare`, and applied to keys: an edit inverts
+nothing of its size. A change has the rank of its facts, and stays in factors until it is added.
 """
 
 from __future__ import annotations
@@ -81,36 +81,17 @@ def update_along(
     return Change(residuals, torch.linalg.solve_ex(inner, directions.T).result)
 
 
-def least_squares_update(residuals: Tensor, keys: Tensor, cholesky: Tensor) -> Change:
-    """Return R K^T (A + K K^T)^-1 for A = L L^T (Meng et al. 2023, eq. 14).
+def least_squares_update(residuals: Tensor, keys: Tensor, inverse: Tensor) -> Change:
+    """Return R K^T (A + K K^T)^-1 (Meng et al. 2023, eq. 14).
 
     Takes O(d_ff^2 n) operations.
 
     Args:
         residuals: R, (d_model, n), what each key's output still lacks.
         keys: K, (d_ff, n).
-        cholesky: L, (d_ff, d_ff), of lambda C.
+        inverse: S = A^-1, (d_ff, d_ff), of lambda C.
     """
-    return update_along(residuals, keys, solve_factorised(keys, cholesky))
-
-
-def solve_factorised(columns: Tensor, cholesky: Tensor) -> Tensor:
-    """Return (L L^T)^-1 B in O(d_ff^2) a column.
-
-    Two triangular solves read L where it is; `torch.cholesky_solve` copies it first, which takes
-    several times as long as one column's solve.
-
-    Args:
-        columns: B, (d_ff, n).
-        cholesky: L, (d_ff, d_ff), lower.
-    """
-    half = torch.linalg.solve_triangular(cholesky, columns, upper=False)
-    return torch.linalg.solve_triangular(cholesky.mT, half, upper=True)
-
-
-def cholesky_solver(cholesky: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return what applies (L L^T)^-1 to columns of d_ff numbers, in O(d_ff^2) a column."""
-    return lambda columns: solve_factorised(columns, cholesky)
+    return update_along(residuals, keys, inverse @ keys)
 
 
 class PastKeys:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ._base import ModelShape
 from ._locate import rome_layer
 from ._moments import SecondMoment
-from ._solve import Change, solve_factorised, update_along
+from ._solve import Change, update_along
 from ._spread import SpreadEditor, SpreadHparams
 
 
@@ -42,13 +42,13 @@ class EMMET(SpreadEditor[EMMETHparams]):
     Hparams = EMMETHparams
 
     def _take(self, moments: dict[int, SecondMoment]) -> dict[str, Any]:
-        self._cholesky = {
-            layer: moment.cholesky(self.model.device, scale=self.hparams.mom2_update_weight)
+        self._inverse = {
+            layer: moment.inverse(self.model.device, scale=self.hparams.mom2_update_weight)
             for layer, moment in moments.items()
         }
         return {}
 
     def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
-        directions = solve_factorised(keys, self._cholesky[layer])
+        directions = self._inverse[layer] @ keys
         slack = self.hparams.emmet_lambda if keys.shape[1] > 1 else 0.0
         return update_along(residuals, keys, directions, slack=slack)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ._base import ModelShape
 from ._moments import SecondMoment
-from ._solve import Change, PastKeys, cholesky_solver
+from ._solve import Change, PastKeys
 from ._spread import LeastSquaresHparams, SpreadEditor
 from ._values import ValueSettings
 
@@ -58,8 +58,8 @@ class ENCORE(SpreadEditor[ENCOREHparams]):
         device, weight = self.model.device, self.hparams.mom2_update_weight
         for layer, moment in moments.items():
             penalised = moment.plus_identity(self.hparams.norm_weight / weight)
-            cholesky = penalised.cholesky(device, scale=weight)
-            self._past[layer] = PastKeys(cholesky_solver(cholesky), len(cholesky), device)
+            inverse = penalised.inverse(device, scale=weight)
+            self._past[layer] = PastKeys(inverse.matmul, len(inverse), device)
         return {}
 
     def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:

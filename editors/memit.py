@@ -22,11 +22,11 @@ class MEMIT(SpreadEditor[LeastSquaresHparams]):
     Hparams = LeastSquaresHparams
 
     def _take(self, moments: dict[int, SecondMoment]) -> dict[str, Any]:
-        self._cholesky = {
-            layer: moment.cholesky(self.model.device, scale=self.hparams.mom2_update_weight)
+        self._inverse = {
+            layer: moment.inverse(self.model.device, scale=self.hparams.mom2_update_weight)
             for layer, moment in moments.items()
         }
         return {}
 
     def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
-        return least_squares_update(residuals, keys, self._cholesky[layer])
+        return least_squares_update(residuals, keys, self._inverse[layer])

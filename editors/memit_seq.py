@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ._moments import SecondMoment
-from ._solve import Change, PastKeys, cholesky_solver
+from ._solve import Change, PastKeys
 from ._spread import LeastSquaresHparams, SpreadEditor
 
 
@@ -27,8 +27,8 @@ class MEMITSeq(SpreadEditor[LeastSquaresHparams]):
     def _take(self, moments: dict[int, SecondMoment]) -> dict[str, Any]:
         device = self.model.device
         for layer, moment in moments.items():
-            cholesky = moment.cholesky(device, scale=self.hparams.mom2_update_weight)
-            self._past[layer] = PastKeys(cholesky_solver(cholesky), len(cholesky), device)
+            inverse = moment.inverse(device, scale=self.hparams.mom2_update_weight)
+            self._past[layer] = PastKeys(inverse.matmul, len(inverse), device)
         return {}
 
     def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:

@@ -6,6 +6,7 @@ import torch
 
 from ...editors import resolve_hparams
 from ...editors._architecture import Architecture
+from ...editors._locate import moments_for
 from ...editors._rank_one import RankOneEditor
 from ...editors._solve import least_squares_update
 from ...editors._steps import add_change
@@ -28,8 +29,9 @@ def rome_edit(setting: Setting) -> Measurement:
     originals = OriginalWeights(model, editor.edited_parameters())
     module = model.get_submodule(editor.edited_parameters()[0].removesuffix(".weight"))
     assert isinstance(module, torch.nn.Linear)
-    factor, templates = editor._cholesky, editor._templates
-    assert factor is not None
+    templates = editor._templates
+    moment = moments_for(editor, editor.hparams, editor._architecture)[editor.value_layer]
+    matrix = moment.matrix.to(model.device, torch.float64)
     cases = setting.cases[: setting.repeats]
     steps: list[int] = []
 
@@ -37,7 +39,7 @@ def rome_edit(setting: Setting) -> Measurement:
         request = cases[number].request
         settings = editor.hparams.value_settings
         update, passes = plain.rome_update(
-            model, tokenizer, request, templates, module, factor, settings
+            model, tokenizer, request, templates, module, matrix, settings
         )
         steps.append(passes)
         return update
@@ -84,14 +86,14 @@ def _rome(setting: Setting) -> RankOneEditor:
 def memit_solve(setting: Setting) -> Measurement:
     """MEMIT's change of one layer of GPT-2 XL's size for one fact, against solving its system.
 
-    Both end with the change in the weights. What is factorised once a run is not counted.
+    Both end with the change in the weights. What is inverted once a run is not counted.
     """
     d_model, d_ff = (400, 1600) if setting.quick else (1600, 6400)
     generator = torch.Generator().manual_seed(0)
     device = setting.loaded.model.device
     samples = torch.randn(d_ff + 500, d_ff, generator=generator).to(device)
     weighted = (samples.T @ samples / len(samples)).double() * 20000
-    factor = torch.linalg.cholesky(weighted)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(weighted))
     residual, key = (
         torch.randn(size, generator=generator).to(device, torch.float64) for size in (d_model, d_ff)
     )
@@ -105,7 +107,7 @@ def memit_solve(setting: Setting) -> Measurement:
         return plainly_edited.weight
 
     def ours(_: int) -> torch.Tensor:
-        change = least_squares_update(residual[:, None], key[:, None], factor)
+        change = least_squares_update(residual[:, None], key[:, None], inverse)
         add_change(edited, change)
         return edited.weight
 

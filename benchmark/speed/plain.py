@@ -70,10 +70,19 @@ def rome_update(
     request: EditRequest,
     templates: Sequence[str],
     module: torch.nn.Linear,
-    cholesky: Tensor,
+    moment: Tensor,
     settings: ValueSettings,
 ) -> tuple[Tensor, int]:
     """Find ROME's change of one projection with whole forward passes (Meng et al. 2022, eq. 2-4).
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        request: The fact.
+        templates: Context templates, the bare one first.
+        module: The projection.
+        moment: C, (d_ff, d_ff), float64.
+        settings: Settings of the descent.
 
     Returns:
         The change, (d_model, d_ff), and how many passes it took.
@@ -127,7 +136,7 @@ def rome_update(
         for parameter, flag in zip(model.parameters(), flags, strict=True):
             parameter.requires_grad_(flag)
     keys = keys.double()
-    direction = torch.cholesky_solve(keys.mean(0)[:, None], cholesky)[:, 0]
+    direction = torch.linalg.solve(moment, keys.mean(0))
     update = torch.outer(delta.detach().double(), direction) / (keys[0] @ direction)
     return update, passes
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -267,3 +269,16 @@ def test_a_model_that_no_memory_holds_is_refused(
     )
     with pytest.raises(InputError, match="--device auto: memory does not hold"):
         load_model(str(tiny_folder), device="auto", dtype="float32", cache_dir=tmp_path)
+
+
+def test_peak_memory_is_this_process_s_own() -> None:
+    """A process that is started by a large one does not begin with its peak."""
+    large = bytearray(300 * 2**20)
+    code = (
+        "import torch; from seqedit_bench.benchmark.provenance import peak_memory as peak; "
+        "cpu = torch.device('cpu'); a = peak(cpu); b = bytearray(200 * 2**20); "
+        "print(peak(cpu) - a)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= 199 * 2**20
+    assert len(large)

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from seqedit_bench.editors import _moments
 from seqedit_bench.editors._architecture import Architecture
-from seqedit_bench.editors._moments import DOCUMENT_SEED, second_moments
+from seqedit_bench.editors._moments import DOCUMENT_SEED, SecondMoment, second_moments
 from seqedit_bench.editors._trace import Trace
 from seqedit_bench.tasks.errors import InputError
 
@@ -172,6 +172,15 @@ def test_too_few_tokens_are_singular_and_say_how_many_it_takes(
     with pytest.raises(InputError, match=r"layer 1: 20 tokens .* 48 dimensions.* from 480.*ridge"):
         moment.cholesky(torch.device("cpu"))
     moment.with_ridge(0.01).cholesky(torch.device("cpu"))
+
+
+def test_the_inverse_is_that_of_the_scaled_moment() -> None:
+    keys = torch.randn(200, 6, generator=torch.Generator().manual_seed(0)).double()
+    moment = SecondMoment(keys.T @ keys / 200, 3, 200, "text", "", (0.5, 2.0))
+    inverse = moment.inverse(torch.device("cpu"), scale=7.0)
+    identity = torch.eye(6).double()
+    torch.testing.assert_close(inverse @ (7.0 * moment.matrix), identity, rtol=0, atol=1e-12)
+    assert torch.equal(inverse, inverse.T)
 
 
 def test_ridge_and_condition_number_are_recorded(

@@ -112,7 +112,7 @@ def test_prune_at_checkpoint_leaves_the_stream_alone(
     for name, tensor in raw.items():
         main_model.get_parameter(name).data.copy_(tensor)
     plain._templates = editor.core._templates  # pyright: ignore[reportAttributeAccessIssue]
-    plain._cholesky = editor.core._cholesky  # pyright: ignore[reportAttributeAccessIssue]
+    plain._inverse = editor.core._inverse  # pyright: ignore[reportAttributeAccessIssue]
     plain.edit(requests[:1])
     assert same(after, weights(plain))
 
