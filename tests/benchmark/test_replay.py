@@ -17,6 +17,7 @@ from seqedit_bench.benchmark.replay import Wanted, replay
 from seqedit_bench.benchmark.rerun import open_rerun
 from seqedit_bench.editors import Editor, EditRequest
 from seqedit_bench.editors._keys import keys_and_outputs, subject_rows
+from seqedit_bench.editors._locate import decode_strings
 from seqedit_bench.leaderboards.analysis import Constants
 from seqedit_bench.leaderboards.analysis.analyse import analyse
 from seqedit_bench.leaderboards.analysis.journal import read_run
@@ -103,8 +104,8 @@ def test_the_runs_own_templates_are_used(run_folder: Path, here: dict[str, Any])
     config["editor"]["prepared"]["context_templates"] = ["{}", "Other text. {}"]
     (run_folder / "config.json").write_text(json.dumps(config))
     rerun = open_rerun(read_run(run_folder), Silent(), **here)
-    state = bytes(rerun.editor.state_dict()["context_templates"].tolist()).decode()
-    assert state == "{}\0Other text. {}"
+    state = rerun.editor.state_dict()
+    assert decode_strings("context_templates", state) == ["{}", "Other text. {}"]
 
 
 @pytest.mark.parametrize(
