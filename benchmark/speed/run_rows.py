@@ -24,8 +24,8 @@ ADDS_UP = "memit_seq"
 
 def pace(setting: Setting) -> Measurement:
     """Seconds of late edits against early ones, in one run; measurements of the edit included."""
-    span = 5 if setting.quick else 50
-    last = 25 if setting.quick else min(500, len(setting.cases))
+    span = 4 if setting.quick else 50
+    last = 16 if setting.quick else min(500, len(setting.cases))
     with tempfile.TemporaryDirectory() as folder:
         config = setting.config.model_copy(
             update={
@@ -78,7 +78,7 @@ def memory(setting: Setting) -> Measurement:
     Two fresh processes. What Python and its libraries take before a model is there is on neither
     side.
     """
-    config = setting.config.model_copy(update={"editor": "memit", "num_edits": 3})
+    config = setting.config.model_copy(update={"editor": "memit", "num_edits": 2})
     plain = _peak("floor", config)
     ours = _peak("run", config)
     return Measurement(
