@@ -30,8 +30,7 @@ class Packs:
 
     def __init__(self, model: PreTrainedModel, hooks: Editor | None) -> None:
         self._model, self._hooks = model, hooks
-        self.refused = unpacked(model)
-        self.packed = hooks is None and self.refused is None
+        self.packed = hooks is None and unpacked(model) is None
         self.unshared: str | None = None
         """Why prefixes were not shared the last time they could have been."""
 
@@ -64,9 +63,8 @@ class Packs:
         self, rows: Sequence[Sequence[int]], group: Group, lower: LowerStates | None = None
     ) -> Prefix:
         """Run the prefix of a group."""
-        return Prefix.of(
-            self._model, rows, group, packed=self.packed, lower=lower, hooks=self._hooks
-        )
+        ids = rows[group.rows[0]][: group.prefix]
+        return Prefix(self._model, ids, packed=self.packed, lower=lower, hooks=self._hooks)
 
     def take(
         self, rows: Sequence[Sequence[int]], prefix: int, left: Sequence[int], budget: int

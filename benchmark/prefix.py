@@ -15,7 +15,6 @@ from ..editors._trace import cache_argument
 from ..tasks.errors import InputError
 from .lower import LowerStates
 from .rows import PackedRows, PaddedRows, Rows, attention_kinds
-from .sharing import Group
 
 WORTH = 512
 """Tokens that sharing a prefix must save: about what its own forward calls cost."""
@@ -96,21 +95,6 @@ class Prefix:
             self._finite = PackedRows(model, self._cache, (), [self._ids]).finite
         elif ids:
             self._run()
-
-    @classmethod
-    def of(
-        cls,
-        model: PreTrainedModel,
-        rows: Sequence[Sequence[int]],
-        group: Group,
-        *,
-        packed: bool,
-        lower: LowerStates | None = None,
-        hooks: Editor | None = None,
-    ) -> Prefix:
-        """Run the prefix that a group's rows share."""
-        ids = rows[group.rows[0]][: group.prefix]
-        return cls(model, ids, packed=packed, lower=lower, hooks=hooks)
 
     def _run(self) -> None:
         if self._hooks is not None:

@@ -7,6 +7,7 @@ ends as soon as it can, `start_at` runs a model from a layer upwards. All leave 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -124,8 +125,12 @@ def record(
 
 def cache_argument(model: PreTrainedModel, cache: Cache | None) -> dict[str, Any]:
     """Return the argument that hands keys and values to a model: transformers 5.24 renamed it."""
-    names = inspect.signature(model.base_model.forward).parameters
-    return {"cache" if "cache" in names else "past_key_values": cache}
+    return {_cache_name(type(model.base_model)): cache}
+
+
+@functools.cache
+def _cache_name(cls: type[nn.Module]) -> str:
+    return "cache" if "cache" in inspect.signature(cls.forward).parameters else "past_key_values"
 
 
 _TUPLES: dict[type[nn.Module], bool] = {}

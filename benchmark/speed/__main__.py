@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.console import Console
 
@@ -82,7 +81,6 @@ def bench(
 def main() -> None:
     """Run the command; mistakes end in one line and status 2."""
     try:
-        torch.set_grad_enabled(True)
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command()(bench)
         app(standalone_mode=False)

@@ -100,6 +100,75 @@ def interleaved(
         yield (*slow, *fast)
 
 
+class Comparison:
+    """Both ways in turns, with what they gave.
+
+    Args:
+        plain: The plain way, given the number of the repetition.
+        ours: Ours.
+        repeats: How often.
+        share: Share of the work that a call of the plain way does; its seconds are scaled up.
+        difference: Largest difference between two results, given the number of the repetition.
+    """
+
+    def __init__(
+        self,
+        plain: Callable[[int], Any],
+        ours: Callable[[int], Any],
+        repeats: int,
+        *,
+        share: Callable[[int], float] = lambda _: 1.0,
+        difference: Callable[[int, Any, Any], float] | None = None,
+    ) -> None:
+        self.plain: list[float] = []
+        """Seconds of the plain way, for all of the work."""
+        self.ours: list[float] = []
+        """Seconds of ours."""
+        self.differences: list[float] = []
+        for number, (slow, expected, fast, found) in enumerate(interleaved(plain, ours, repeats)):
+            self.plain.append(slow / share(number))
+            self.ours.append(fast)
+            if difference is not None:
+                self.differences.append(difference(number, expected, found))
+
+    def row(
+        self,
+        name: str,
+        what: str,
+        against: str,
+        goal: Goal,
+        *,
+        check: str,
+        tolerance: float,
+        details: dict[str, Any] | None = None,
+    ) -> Measurement:
+        """Return the row: how many times as long the plain way takes.
+
+        Args:
+            name: Its name.
+            what: What is done.
+            against: What the plain way is.
+            goal: What it has to reach.
+            check: What the differences are differences of.
+            tolerance: The largest that counts as none.
+            details: What else belongs on record.
+        """
+        worst = max(self.differences)
+        return Measurement(
+            name,
+            what,
+            against,
+            goal,
+            [slow / fast for slow, fast in zip(self.plain, self.ours, strict=True)],
+            self.plain,
+            self.ours,
+            difference=worst,
+            check=check,
+            agrees=worst <= tolerance,
+            details=details or {},
+        )
+
+
 def _wait() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()

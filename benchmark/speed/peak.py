@@ -17,7 +17,7 @@ from ..model import OriginalWeights
 from ..observer import Silent
 from ..runner import run
 from . import plain
-from .setting import ABOUT_AN_EDIT, Setting
+from .setting import ABOUT_AN_EDIT, Setting, write_suite
 
 TASKS = {"retention": 2, "sst2_ll": 2}
 
@@ -45,10 +45,8 @@ def floor(config: RunConfig) -> None:
 
 def whole(config: RunConfig) -> None:
     """Make a run as users do."""
-    from .run_rows import _suite
-
     with tempfile.TemporaryDirectory() as folder:
-        suite = str(_suite(Path(folder), checkpoint=TASKS))
+        suite = str(write_suite(Path(folder), checkpoint=TASKS))
         run(config.model_copy(update={"suite": suite, "output": Path(folder) / "run"}), Silent())
 
 

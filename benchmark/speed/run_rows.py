@@ -16,7 +16,7 @@ from ..config import RunConfig
 from ..observer import Silent
 from ..runner import run
 from .measure import Goal, Measurement
-from .setting import ABOUT_AN_EDIT, Setting
+from .setting import Setting, write_suite
 
 ADDS_UP = "memit_seq"
 """An editor whose memory grows with every edit: the one that would slow down."""
@@ -31,7 +31,7 @@ def pace(setting: Setting) -> Measurement:
             update={
                 "editor": ADDS_UP,
                 "num_edits": last,
-                "suite": str(_suite(Path(folder), checkpoint={})),
+                "suite": str(write_suite(Path(folder), checkpoint={})),
                 # The optimisation takes the same time whenever it comes, and longest.
                 "hparams": ("v_num_grad_steps=2",),
                 "output": Path(folder) / "run",
@@ -50,26 +50,6 @@ def pace(setting: Setting) -> Measurement:
         early,
         late,
     )
-
-
-def _suite(folder: Path, *, checkpoint: dict[str, int]) -> Path:
-    """Write a suite that asks about each edit and, at checkpoints, other tasks."""
-    path = folder / "speed.yaml"
-    suite = {
-        "name": "speed",
-        "version": 1,
-        "description": "for make bench",
-        "data_source": "bundled",
-        "edits": "counterfact",
-        "num_edits": 50,
-        "baseline_records": 1,
-        "each_edit": list(ABOUT_AN_EDIT),
-        "checkpoint": checkpoint,
-        "score": {"counterfact": ["es", "ps", "ns"]},
-        "smoothing": "buckets",
-    }
-    path.write_text(json.dumps(suite), encoding="utf-8")  # JSON is YAML
-    return path
 
 
 def memory(setting: Setting) -> Measurement:

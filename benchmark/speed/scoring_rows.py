@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,13 +13,14 @@ from ...tasks.tokenization import Pair
 from ..lmeval import HFLM, Instance, quiet
 from ..scoring import Scorer
 from . import plain
-from .measure import Goal, Measurement, interleaved, timed
+from .measure import Comparison, Goal, Measurement, timed
 from .setting import ABOUT_AN_EDIT, GENERATIONS, LIKELIHOODS, Setting
 
 TOLERANCE = 1e-4
 """Largest difference in a log-likelihood that counts as none, for each token scored."""
 PARTS = 5
 """The plain way does a fifth of the work in each repetition, another one each time."""
+FIFTH = "a fifth of the work in each repetition, times five"
 QUICK_SHARE = 8
 """One document in so many is asked to be quick."""
 
@@ -28,64 +30,55 @@ def likelihoods(setting: Setting) -> Measurement:
     requests = _share(setting, LIKELIHOODS)
     size, stock = _stock(setting, requests)
     parts = _parts(requests)
-    found: dict[int, float] = {}
-    differences: list[float] = []
+    same: list[bool] = []
 
     def plainly(number: int) -> list[tuple[float, bool]]:
         with quiet():
             return stock.loglikelihood(parts[number % PARTS], disable_tqdm=True)
 
-    plains, ours, ratios = [], [], []
-    answers: list[tuple[list[Instance], Any]] = []
-    for number, (slow, theirs, fast, mine) in enumerate(
-        interleaved(plainly, lambda _: setting.lm.loglikelihood(requests), setting.repeats)
-    ):
+    def difference(number: int, theirs: Any, mine: Any) -> float:
         part = parts[number % PARTS]
-        plains.append(slow * len(requests) / len(part))
-        ours.append(fast)
-        ratios.append(plains[-1] / fast)
-        answers.append((part, theirs))
-        found = {id(request): score[0] for request, score in zip(requests, mine, strict=True)}
-        differences += [
-            abs(score[0] - found[id(request)]) for request, score in zip(part, theirs, strict=True)
-        ]
-    same = _same_choices(answers, found)
+        ours = {id(request): score[0] for request, score in zip(requests, mine, strict=True)}
+        pairs = [(score[0], ours[id(request)]) for request, score in zip(part, theirs, strict=True)]
+        same.extend(_same_choices(part, pairs))
+        return max(abs(one - other) for one, other in pairs)
+
     before = setting.lm.scorer.tokens_scored
-    setting.lm.loglikelihood(requests)
-    return Measurement(
+    found = Comparison(
+        plainly,
+        lambda _: setting.lm.loglikelihood(requests),
+        setting.repeats,
+        share=lambda number: len(parts[number % PARTS]) / len(requests),
+        difference=difference,
+    )
+    rounds = setting.repeats + 1
+    asked = sum(len(pair.context) + len(pair.continuation) - 1 for pair in setting.pairs(requests))
+    row = found.row(
         "likelihoods",
         f"checkpoint, {len(requests) // 2} examples of 4 tasks by likelihood",
         f"lm-eval's HFLM, batch size {size}",
         Goal(7),
-        ratios,
-        plains,
-        ours,
-        difference=max(differences),
-        check=f"log-likelihood; {same:.0%} of choices the same",
-        agrees=max(differences) <= TOLERANCE and same == 1,
+        check=f"log-likelihood; {sum(same)} of {len(same)} choices the same",
+        tolerance=TOLERANCE,
         details={
             "requests": len(requests),
-            "tokens_asked": sum(
-                len(p.context) + len(p.continuation) - 1 for p in setting.pairs(requests)
-            ),
-            "tokens_run": setting.lm.scorer.tokens_scored - before,
-            "plain": f"a fifth of the requests in each repetition, times {PARTS}",
+            "tokens_asked": asked,
+            "tokens_run": (setting.lm.scorer.tokens_scored - before) // rounds,
+            "plain": FIFTH,
         },
     )
+    return replace(row, agrees=row.agrees and all(same))
 
 
-def _same_choices(answers: Sequence[tuple[list[Instance], Any]], ours: dict[int, float]) -> float:
-    """Return the share of documents whose likelier label is the same."""
+def _same_choices(part: Sequence[Instance], pairs: Sequence[tuple[float, float]]) -> list[bool]:
+    """Return for each document whether both ways prefer the same label."""
     by_document: dict[Any, list[tuple[float, float]]] = defaultdict(list)
-    for part, theirs in answers:
-        for request, score in zip(part, theirs, strict=True):
-            by_document[request.task_name, request.doc_id].append((score[0], ours[id(request)]))
-    same = [
-        max(range(len(each)), key=lambda at: each[at][0])
-        == max(range(len(each)), key=lambda at: each[at][1])
+    for request, pair in zip(part, pairs, strict=True):
+        by_document[request.task_name, request.doc_id].append(pair)
+    return [
+        max(each, key=lambda pair: pair[0]) == max(each, key=lambda pair: pair[1])
         for each in by_document.values()
     ]
-    return sum(same) / len(same)
 
 
 def _stock(setting: Setting, requests: Sequence[Instance]) -> tuple[int, Any]:
@@ -131,38 +124,42 @@ def generations(setting: Setting) -> Measurement:
     parts = _parts(requests)
     tokenizer, model = setting.loaded.tokenizer, setting.loaded.model
     new = int(_arguments(requests[0])[1]["max_gen_toks"])
-    plains, ours, ratios, same = [], [], [], []
 
     def plainly(number: int) -> list[str]:
         prompts = [request.args[0] for request in parts[number % PARTS]]
         return plain.generate_one_by_one(model, tokenizer, prompts, new)
 
-    for number, (slow, theirs, fast, mine) in enumerate(
-        interleaved(plainly, lambda _: setting.lm.generate_until(requests), setting.repeats)
-    ):
+    def difference(number: int, theirs: list[str], mine: list[str]) -> float:
         part = parts[number % PARTS]
-        plains.append(slow * len(requests) / len(part))
-        ours.append(fast)
-        ratios.append(plains[-1] / fast)
         texts = {id(request): text for request, text in zip(requests, mine, strict=True)}
-        for request, text in zip(part, theirs, strict=True):
-            until = _arguments(request)[1].get("until") or []
-            stops = [until] if isinstance(until, str) else until
-            cut = min((text.index(stop) for stop in stops if stop and stop in text), default=None)
-            same.append(text[:cut] == texts[id(request)])
-    return Measurement(
+        return sum(
+            _cut(request, text) != texts[id(request)]
+            for request, text in zip(part, theirs, strict=True)
+        )
+
+    found = Comparison(
+        plainly,
+        lambda _: setting.lm.generate_until(requests),
+        setting.repeats,
+        share=lambda number: len(parts[number % PARTS]) / len(requests),
+        difference=difference,
+    )
+    return found.row(
         "generations",
         f"checkpoint, {len(requests)} examples of 4 tasks, {new} tokens generated",
         "generate, one prompt at a time",
         Goal(7 if model.device.type == "cpu" else 20),
-        ratios,
-        plains,
-        ours,
-        difference=1 - sum(same) / len(same),
-        check=f"share of {len(same)} texts that differ",
-        agrees=all(same),
-        details={"plain": f"a fifth of the prompts in each repetition, times {PARTS}"},
+        check="texts that differ, in a fifth of them",
+        tolerance=0,
+        details={"plain": FIFTH},
     )
+
+
+def _cut(request: Instance, text: str) -> str:
+    """Return a text up to the first of its stop strings."""
+    until = _arguments(request)[1].get("until") or []
+    stops = [until] if isinstance(until, str) else until
+    return text[: min((text.index(s) for s in stops if s and s in text), default=len(text))]
 
 
 def _arguments(request: Instance) -> Any:
@@ -177,27 +174,20 @@ def one_record(setting: Setting) -> Measurement:
     ]
     scorer = Scorer(setting.loaded.model, max_length=2048)
     chosen = [records[at : at + many] for at in range(0, many * 8, many)]
-    plains, ours, difference = [], [], 0.0
-    for slow, theirs, fast, mine in interleaved(
+    rows = max(len(pairs) for pairs in records)
+    found = Comparison(
         lambda n: [plain.score_in_one_batch(setting.loaded.model, p) for p in chosen[n % 8]],
         lambda n: [[score[0] for score in scorer.score(pairs)] for pairs in chosen[n % 8]],
         setting.repeats,
-    ):
-        plains.append(slow / many)
-        ours.append(fast / many)
-        difference = max(difference, _largest(theirs, mine))
-    rows = max(len(pairs) for pairs in records)
-    return Measurement(
+        difference=lambda _, theirs, mine: _largest(theirs, mine),
+    )
+    return found.row(
         "record",
-        "ES, PS and NS of a record",
-        f"a right-padded batch of {rows} rows, full logits",
+        f"ES, PS and NS of {many} records",
+        f"right-padded batches of {rows} rows, full logits",
         Goal(2),
-        [slow / fast for slow, fast in zip(plains, ours, strict=True)],
-        plains,
-        ours,
-        difference=difference,
         check="log-likelihood",
-        agrees=difference <= TOLERANCE,
+        tolerance=TOLERANCE,
     )
 
 
@@ -206,37 +196,33 @@ def retention(setting: Setting) -> Measurement:
     edits = min(200, len(setting.cases)) if not setting.quick else 20
     wanted = setting.pairs(setting.requests(["retention"], edits))
     records = [setting.pairs(each) for each in _by_case(setting.requests(ABOUT_AN_EDIT, edits))]
-    first = dict(zip(map(_key, wanted), range(len(wanted)), strict=False))
+    asked = {_key(pair): at for at, pair in enumerate(wanted)}
     parts = [records[part::PARTS] for part in range(PARTS)]
     scorer = Scorer(setting.loaded.model, max_length=2048)
-    plains, ours, ratios, difference = [], [], [], 0.0
-    for number, (slow, theirs, fast, mine) in enumerate(
-        interleaved(
-            lambda n: [plain.score_in_one_batch(setting.loaded.model, p) for p in parts[n % PARTS]],
-            lambda _: [score[0] for score in scorer.score(wanted)],
-            setting.repeats,
+
+    def difference(number: int, theirs: list[list[float]], mine: list[float]) -> float:
+        return max(
+            abs(value - mine[asked[_key(pair)]])
+            for pairs, values in zip(parts[number % PARTS], theirs, strict=True)
+            for pair, value in zip(pairs, values, strict=True)
+            if _key(pair) in asked
         )
-    ):
-        part = parts[number % PARTS]
-        plains.append(slow * edits / len(part))
-        ours.append(fast)
-        ratios.append(plains[-1] / fast)
-        for pairs, values in zip(part, theirs, strict=True):
-            for pair, value in zip(pairs, values, strict=True):
-                if (at := first.get(_key(pair))) is not None:
-                    difference = max(difference, abs(value - mine[at]))
-    return Measurement(
+
+    found = Comparison(
+        lambda n: [plain.score_in_one_batch(setting.loaded.model, p) for p in parts[n % PARTS]],
+        lambda _: [score[0] for score in scorer.score(wanted)],
+        setting.repeats,
+        share=lambda number: len(parts[number % PARTS]) / edits,
+        difference=difference,
+    )
+    return found.row(
         "retention",
         f"retention after {edits} edits",
         f"scoring {edits} whole records again",
         Goal(6),
-        ratios,
-        plains,
-        ours,
-        difference=difference,
         check="log-likelihood",
-        agrees=difference <= TOLERANCE,
-        details={"plain": f"a fifth of the records in each repetition, times {PARTS}"},
+        tolerance=TOLERANCE,
+        details={"plain": FIFTH},
     )
 
 
@@ -266,10 +252,9 @@ def tokens(setting: Setting) -> Measurement:
         for ids in inputs:
             model.base_model(input_ids=ids, use_cache=False)
 
-    plains, ours = [], []
-    for slow, _, fast, _ in interleaved(bare, lambda _: scorer.score(pairs), setting.repeats):
-        plains.append(run / slow)
-        ours.append(distinct / fast)
+    found = Comparison(bare, lambda _: scorer.score(pairs), setting.repeats)
+    plains = [run / seconds for seconds in found.plain]
+    ours = [distinct / seconds for seconds in found.ours]
     return Measurement(
         "tokens",
         f"tokens a second, scoring {len(pairs)} targets",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ...tasks import EditCase
@@ -93,3 +95,23 @@ class _Recorder(SequentialEditLM):
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = True) -> list[str]:
         self.asked += requests
         return [""] * len(requests)
+
+
+def write_suite(folder: Path, *, checkpoint: dict[str, int]) -> Path:
+    """Write a suite that asks about each edit and, at checkpoints, other tasks."""
+    path = folder / "speed.yaml"
+    suite = {
+        "name": "speed",
+        "version": 1,
+        "description": "for make bench",
+        "data_source": "bundled",
+        "edits": "counterfact",
+        "num_edits": 50,
+        "baseline_records": 1,
+        "each_edit": list(ABOUT_AN_EDIT),
+        "checkpoint": checkpoint,
+        "score": {"counterfact": ["es", "ps", "ns"]},
+        "smoothing": "buckets",
+    }
+    path.write_text(json.dumps(suite), encoding="utf-8")  # JSON is YAML
+    return path
