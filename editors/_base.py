@@ -121,7 +121,13 @@ class Editor(ABC):
 
     @abstractmethod
     def edit(self, requests: Sequence[EditRequest]) -> EditReport:
-        """Write these facts into the live model, in place, on top of all earlier edits."""
+        """Write these facts into the live model, in place, on top of all earlier edits.
+
+        Raises:
+            RequestError: one of them cannot be edited; says which.
+            InputError: the call cannot be done. In either case the runner puts weights and state
+                back to what they were before it.
+        """
 
     def measured(self) -> AbstractContextManager[None]:
         """Hold the weights that measurements see, where they differ from what edits build on."""
