@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,11 @@ class OriginalWeights:
         self._live = {name: model.get_parameter(name) for name in names}
         self._originals = {name: live.detach().clone() for name, live in self._live.items()}
 
+    @cached_property
+    def _sizes(self) -> dict[str, float]:
+        """Norms of the originals, asked for after every edit."""
+        return {name: float(each.float().norm()) for name, each in self._originals.items()}
+
     def deltas(self) -> dict[str, Tensor]:
         """Return live minus original, by parameter name."""
         return {name: live.detach() - self._originals[name] for name, live in self._live.items()}
@@ -249,7 +255,7 @@ class OriginalWeights:
                 continue
             original = self._originals[name].float()
             l2 = float((live.detach().float() - original).norm())
-            size = float(original.norm())
+            size = self._sizes[name]
             relative = l2 / size if size else (math.inf if l2 else 0.0)
             result[name] = Distance(l2, l2 / live.numel(), relative)
         return result
