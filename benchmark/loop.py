@@ -256,7 +256,7 @@ class Loop:
         self._pass_news_on()
         line["seconds"] = {"evaluate": self.evaluating.last}
         self.checkpoints.append(self.journal.append_checkpoint(line))
-        retained = summaries.retention_curves(self.edits, self.checkpoints)
+        retained = summaries.retention_curves(self.edits, self.checkpoints[-1:])
         latest = {name: record.instant[-1] for name, record in retained.items()}
         self.observer.measured(
             self.checkpoints[-1],
