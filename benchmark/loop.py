@@ -59,8 +59,8 @@ class Loop:
         device = loaded.model.device
         self.editing, self.evaluating = Clock(device), Clock(device)
         self.costs = Costs(self.editing, self.evaluating, self.lm, preparing)
-        self.keeper = Keeper(journal, self.originals, editor, self.costs)
-        self.keeper.command = resume_command(journal.folder, plan.config.code())
+        command = resume_command(journal.folder, plan.config.code())
+        self.keeper = Keeper(journal, self.originals, editor, self.costs, command)
 
     def take_up(self, remains: Remains, done: dict[str, list[Line]]) -> None:
         """Put everything where an interrupted run left it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..tasks.errors import InputError
@@ -148,7 +149,7 @@ def _find_config(journal: Journal, saves: Saves, remains: Remains) -> None:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
 
-def _how(path: Any) -> str:
+def _how(path: Path) -> str:
     return "is damaged" if path.is_file() else "is missing"
 
 
