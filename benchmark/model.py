@@ -231,7 +231,8 @@ class Distance:
 class OriginalWeights:
     """Copies of the matrices an editor changes: to measure distance, take deltas, and restore.
 
-    The model itself is the only other copy in memory.
+    The model itself is the only other copy in memory; while an editor is at work there is one more,
+    a `Snapshot`.
     """
 
     def __init__(self, model: PreTrainedModel, names: Sequence[str]) -> None:

@@ -177,8 +177,7 @@ class Editor(ABC):
         A run is refused if its saves would not fit the disk. Editors whose memory grows say how it
         does; without a word it stays as large as it is now.
         """
-        state = self.state_dict().values()
-        return sum(tensor.numel() * tensor.element_size() for tensor in state)
+        return sum(tensor.nbytes for tensor in self.state_dict().values())
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_another_suite_file(stopped: Path, stage: Stage, tmp_path: Path) -> None
 def test_other_data(stage: Stage, tmp_path: Path, seqedit: Callable[..., Any]) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    text = (provenance._OWN[3] / "data" / "counterfact.jsonl").read_text("utf-8")
+    text = (files("seqedit_bench.tasks") / "data" / "counterfact.jsonl").read_text("utf-8")
     (data / "counterfact.jsonl").write_text(text, "utf-8")
     options = {"data_dir": data, "skip": ["single_edit"], "num_edits": 3}
     folder = stage.killed(tmp_path / "run", 2, **options)
