@@ -10,6 +10,7 @@ import torch
 from ..editors import Editor, EditReport, EditRequest
 from ..tasks.errors import InputError, RequestError
 from ..tasks.tokenization import encode_pair
+from .snapshot import Snapshot
 
 _NO_SOLUTION: type[Exception] = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]
 
@@ -25,16 +26,20 @@ class Attempt(NamedTuple):
     """Why each of the other facts could not be edited, by case."""
 
 
-def attempt(editor: Editor, requests: Sequence[EditRequest], *, window: int) -> Attempt:
+def attempt(
+    editor: Editor, requests: Sequence[EditRequest], *, before: Snapshot, window: int
+) -> Attempt:
     """Edit some facts in one call; what cannot be edited is left out, and the rest edited.
 
     A fact that names itself in its error (`RequestError`) goes alone; any other refusal goes for
     the whole call. So does a matrix that cannot be decomposed, which is how linear algebra fails
-    on a broken model where an editor does not see to it itself.
+    on a broken model where an editor does not see to it itself. What a refused call had written by
+    then is taken back: it would be counted as the work of other facts.
 
     Args:
         editor: The editor, ready.
         requests: The facts.
+        before: Model and editor as they are now.
         window: Tokens that the model can read at once.
     """
     failed: dict[int, str] = {}
@@ -52,10 +57,12 @@ def attempt(editor: Editor, requests: Sequence[EditRequest], *, window: int) -> 
             report = editor.edit(left)
             break
         except RequestError as error:
+            before.restore()
             known = error.case_id in {request.case_id for request in left}
             refused = [error.case_id] if known else [request.case_id for request in left]
             failed |= dict.fromkeys(refused, _one_line(error.reason))
         except (InputError, _NO_SOLUTION) as error:
+            before.restore()
             failed |= {request.case_id: _one_line(str(error)) for request in left}
     # An editor that reports nothing of single facts has empty reports.
     found = report.per_request or tuple({} for _ in left)

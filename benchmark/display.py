@@ -45,7 +45,7 @@ class _Running:
         self.distance = math.nan if None in distances else max(distances, default=0.0)
 
     def measured(self, line: dict[str, Any], retained: dict[str, float]) -> None:
-        self.retained = retained
+        self.retained |= retained
         if not line["edits"]:  # the unedited model is measured once: no part of an edit's pace
             self._started = time.monotonic()
 

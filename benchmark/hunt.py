@@ -209,7 +209,7 @@ class _Pack:
                     line = {
                         **_fact(case),
                         "update_norm": first.update_norm,
-                        "distance": first.distance,
+                        "distance": self._pristine.distances(),
                         "editor": first.editor,
                         **({"failed": first.failed} if first.failed else {}),
                         "seconds": self._clock.last,

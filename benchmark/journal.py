@@ -16,13 +16,14 @@ from ..tasks.errors import InputError
 from ..tasks.sources import file_sha256
 from .differences import Difference, differences
 from .lock import LOCK, RunLock
-from .saves import STATE
+from .saves import CONFIG, STATE
 from .storage import (
     Damaged,
     Digest,
     GrowingFile,
     append_to,
     beginning,
+    cut,
     free_name,
     read_sealed,
     resume_command,
@@ -36,7 +37,6 @@ CHECKPOINTS = "checkpoints.jsonl"
 SINGLE_EDITS = "single_edits.jsonl"
 JOURNALS: tuple[str, ...] = (EDITS, CHECKPOINTS, SINGLE_EDITS)
 EVENTS = "events.jsonl"
-CONFIG = "config.json"
 RESULT = "leaderboard.json"
 REQUEST = "request.json"
 TIMINGS = "seconds"
@@ -149,11 +149,11 @@ class Journal:
         """Return the whole lines behind a place in a file, and what follows that is none."""
         path = self.folder / name
         data = path.read_bytes()[start:] if path.is_file() else b""
-        lines = []
-        while (end := data.find(b"\n") + 1) and _is_line(data[:end]):
-            lines.append(data[:end])
-            data = data[end:]
-        return lines, data
+        lines, at = [], 0
+        while (end := data.find(b"\n", at) + 1) and _is_line(data[at:end]):
+            lines.append(data[at:end])
+            at = end
+        return lines, data[at:]
 
     def set_aside(self, name: str) -> Path:
         """Copy a file that is not what was written; return where it is kept."""
@@ -161,10 +161,6 @@ class Journal:
         with storing(str(place)):
             shutil.copyfile(self.folder / name, place)
         return place
-
-    def cut(self, name: str, at: int) -> None:
-        """Remove what stands behind a place in a file."""
-        GrowingFile(self.folder / name, at=at).cut()
 
     def go_on(self, starts: dict[str, int], differs: Differs) -> dict[str, list[dict[str, Any]]]:
         """Go on at a place in each file; return the lines before it.
@@ -179,11 +175,9 @@ class Journal:
         self._differs = differs
         done = {}
         for name in JOURNALS:
-            path, start = self.folder / name, starts.get(name, 0)
-            lines, rest = self.tail(name, start)
-            file = GrowingFile(path, at=start + sum(map(len, lines)))
-            if rest:
-                file.cut()
+            path, start = self.folder / name, starts[name]
+            lines, _ = self.tail(name, start)
+            cut(path, start + sum(map(len, lines)))
             self._files[name] = GrowingFile(path, at=start)
             self._waiting[name] = deque(lines)
             before = path.read_bytes()[:start] if start else b""
@@ -252,8 +246,7 @@ class Journal:
         line = as_line({"event": what, "time": now, **details})
         there = path.read_bytes() if path.is_file() else b""
         whole = there.rfind(b"\n") + 1
-        if whole < len(there):  # after a crash the last line may be half there
-            self.cut(EVENTS, whole)
+        cut(path, whole)  # after a crash the last line may be half there
         append_to(path, f"{line}\n".encode(), size=whole)
 
     def write_request(self, request: dict[str, Any]) -> None:

@@ -66,18 +66,23 @@ class Keeper:
         originals: The matrices that edits change.
         editor: What else remembers edits.
         costs: What the run has cost.
+        command: What goes on with the run, for messages.
     """
 
     def __init__(
-        self, journal: Journal, originals: OriginalWeights, editor: Editor, costs: Costs
+        self,
+        journal: Journal,
+        originals: OriginalWeights,
+        editor: Editor,
+        costs: Costs,
+        command: str,
     ) -> None:
         self._journal, self._originals, self._editor = journal, originals, editor
         self._costs, self._device = costs, editor.model.device
+        self.command = command
         self.saves = Saves(journal.folder)
         self.stopper: Stopper | None = None
         """Says whether the run shall stop."""
-        self.command = ""
-        """What goes on with the run, for messages."""
         self.resumed: list[dict[str, Any]] = []
         """Where the run was taken up again, for its result."""
 

@@ -24,6 +24,7 @@ from .record import Record
 from .recovery import Remains
 from .saves import Position
 from .single_edit import SingleEditor
+from .snapshot import Snapshot
 from .space import needed_bytes
 from .stopping import Stopper
 from .storage import resume_command
@@ -58,8 +59,8 @@ class Loop:
         device = loaded.model.device
         self.editing, self.evaluating = Clock(device), Clock(device)
         self.costs = Costs(self.editing, self.evaluating, self.lm, preparing)
-        self.keeper = Keeper(journal, self.originals, editor, self.costs)
-        self.keeper.command = resume_command(journal.folder, plan.config.code())
+        command = resume_command(journal.folder, plan.config.code())
+        self.keeper = Keeper(journal, self.originals, editor, self.costs, command)
 
     def take_up(self, remains: Remains, done: dict[str, list[Line]]) -> None:
         """Put everything where an interrupted run left it.
@@ -155,8 +156,7 @@ class Loop:
 
     def _edit(self, batch: Sequence[EditCase]) -> None:
         self.loaded.model.eval()
-        with self.editing:
-            made = attempt(self.editor, [case.request for case in batch], window=self.lm.max_length)
+        made = self._attempt(batch)
         self.loaded.model.eval()
         with self.evaluating, self.editor.measured():
             found = self._ask(self.suite.each_edit, batch)
@@ -167,6 +167,12 @@ class Loop:
             self.observer.edited(self.edits[-1])
         self.lm.interventions.clear()
         self._pass_news_on()
+
+    def _attempt(self, batch: Sequence[EditCase]) -> Attempt:
+        requests = [case.request for case in batch]
+        before = Snapshot(self.editor)  # let go again before anything is measured
+        with self.editing:
+            return attempt(self.editor, requests, before=before, window=self.lm.max_length)
 
     def _pass_news_on(self) -> None:
         for text in self.lm.news():
@@ -250,7 +256,7 @@ class Loop:
         self._pass_news_on()
         line["seconds"] = {"evaluate": self.evaluating.last}
         self.checkpoints.append(self.journal.append_checkpoint(line))
-        retained = summaries.retention_curves(self.edits, self.checkpoints)
+        retained = summaries.retention_curves(self.edits, self.checkpoints[-1:])
         latest = {name: record.instant[-1] for name, record in retained.items()}
         self.observer.measured(
             self.checkpoints[-1],

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -230,12 +231,18 @@ class Distance:
 class OriginalWeights:
     """Copies of the matrices an editor changes: to measure distance, take deltas, and restore.
 
-    The model itself is the only other copy in memory.
+    The model itself is the only other copy in memory; while an editor is at work there is one more,
+    a `Snapshot`.
     """
 
     def __init__(self, model: PreTrainedModel, names: Sequence[str]) -> None:
         self._live = {name: model.get_parameter(name) for name in names}
         self._originals = {name: live.detach().clone() for name, live in self._live.items()}
+
+    @cached_property
+    def _sizes(self) -> dict[str, float]:
+        """Norms of the originals, asked for after every edit."""
+        return {name: float(each.float().norm()) for name, each in self._originals.items()}
 
     def deltas(self) -> dict[str, Tensor]:
         """Return live minus original, by parameter name."""
@@ -249,7 +256,7 @@ class OriginalWeights:
                 continue
             original = self._originals[name].float()
             l2 = float((live.detach().float() - original).norm())
-            size = float(original.norm())
+            size = self._sizes[name]
             relative = l2 / size if size else (math.inf if l2 else 0.0)
             result[name] = Distance(l2, l2 / live.numel(), relative)
         return result

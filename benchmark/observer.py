@@ -25,7 +25,12 @@ class Observer(Protocol):
         """A line of `edits.jsonl` was written."""
 
     def measured(self, line: Line, retained: dict[str, float]) -> None:
-        """A line of `checkpoints.jsonl` was written; `retained` is the share that still works."""
+        """A line of `checkpoints.jsonl` was written.
+
+        Args:
+            line: The line.
+            retained: Share of the edits that still work, by metric, where it was asked.
+        """
 
 
 class Silent:

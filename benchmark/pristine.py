@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -14,6 +14,7 @@ from ..tasks import EditRequest
 from .attempt import attempt
 from .clock import Clock
 from .model import OriginalWeights
+from .snapshot import Snapshot
 
 
 class FirstEdit(NamedTuple):
@@ -23,8 +24,6 @@ class FirstEdit(NamedTuple):
     """Frobenius norm of the change, by matrix."""
     editor: dict[str, float]
     """What the editor reports: losses, steps, ROME's division factor."""
-    distance: dict[str, dict[str, float]]
-    """Of each matrix from its original: l2, l2_per_param, l2_relative."""
     failed: str | None
     """Why the fact could not be edited."""
 
@@ -40,12 +39,16 @@ class Pristine:
 
     def __init__(self, editor: Editor, originals: OriginalWeights, *, window: int) -> None:
         self.editor, self._originals, self._window = editor, originals, window
-        self._state = {name: value.clone() for name, value in editor.state_dict().items()}
+        self._before = Snapshot(editor, originals)
 
     def restore(self) -> None:
         """Put weights and editor back."""
-        self._originals.restore()
-        self.editor.load_state_dict({name: value.clone() for name, value in self._state.items()})
+        self._before.restore()
+
+    def distances(self) -> dict[str, dict[str, float]]:
+        """Return how far each matrix is from its original: l2, l2_per_param, l2_relative."""
+        found = self._originals.distances()
+        return {name: asdict(value) for name, value in found.items()}
 
     @contextmanager
     def edited(self, request: EditRequest, clock: Clock) -> Iterator[FirstEdit]:
@@ -58,14 +61,11 @@ class Pristine:
         with torch.random.fork_rng():
             try:
                 with clock:
-                    made = attempt(self.editor, [request], window=self._window)
+                    made = attempt(self.editor, [request], before=self._before, window=self._window)
                 self.editor.model.eval()
                 with self.editor.measured():
-                    found: dict[str, Any] = {
-                        name: asdict(value) for name, value in self._originals.distances().items()
-                    }
                     own = dict(made.reports.get(request.case_id, {}))
                     failed = made.failed.get(request.case_id)
-                    yield FirstEdit(made.update_norms, own, found, failed)
+                    yield FirstEdit(made.update_norms, own, failed)
             finally:
                 self.restore()

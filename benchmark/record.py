@@ -7,6 +7,8 @@ import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from ..leaderboards.results import (
     DataInfo,
     EditorInfo,
@@ -38,13 +40,7 @@ class Record(NamedTuple):
             # Where things are kept on one machine is nobody else's business.
             "request": plan.config.model_dump(mode="json", exclude={"cache_dir", "output"}),
             "suite_definition": plan.suite.model_dump(),
-            "suite": self.suite.model_dump(),
-            "editor": self.editor.model_dump(),
-            "model": self.model.model_dump(),
-            "data": self.data.model_dump(),
-            "protocol": self.protocol.model_dump(),
-            "seed": self.seed,
-            "provenance": self.provenance,
+            **_dumped(self),
         }
 
 
@@ -58,8 +54,14 @@ class Asked(NamedTuple):
 
     def config(self) -> dict[str, Any]:
         """Return this part of `config.json`."""
-        parts = {"suite": self.suite, "data": self.data, "protocol": self.protocol}
-        return {**{name: part.model_dump() for name, part in parts.items()}, "seed": self.seed}
+        return _dumped(self)
+
+
+def _dumped(parts: Record | Asked) -> dict[str, Any]:
+    return {
+        name: part.model_dump() if isinstance(part, BaseModel) else part
+        for name, part in parts._asdict().items()
+    }
 
 
 def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..tasks.errors import InputError
 from .journal import CONFIG, EVENTS, JOURNALS, Journal
 from .saves import Manifest, Position, Save, Saves
-from .storage import Damaged, Digest, digest_of, resume_command, write_whole
+from .storage import Damaged, Digest, cut, digest_of, resume_command, size_of, write_whole
 
 
 @dataclass(slots=True)
@@ -117,14 +118,14 @@ def _problem(journal: Journal, save: Save, remains: Remains) -> str | None:
         return str(error)
     if wrong:
         digest = manifest.journal.get(wrong[0], _NOTHING)
-        there = digest_of(journal.folder / wrong[0]).length
+        there = size_of(journal.folder / wrong[0])
         how = f"has {there} bytes of {digest.length}" if there < digest.length else "was changed"
         return f"{wrong[0]} {how} since the save of {manifest.position.edits} edits"
     return None
 
 
 def _is_empty(journal: Journal) -> bool:
-    return all(not digest_of(journal.folder / name).length for name in JOURNALS)
+    return not any(size_of(journal.folder / name) for name in JOURNALS)
 
 
 def _find_config(journal: Journal, saves: Saves, remains: Remains) -> None:
@@ -148,7 +149,7 @@ def _find_config(journal: Journal, saves: Saves, remains: Remains) -> None:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
 
-def _how(path: Any) -> str:
+def _how(path: Path) -> str:
     return "is damaged" if path.is_file() else "is missing"
 
 
@@ -196,7 +197,7 @@ def settle(journal: Journal, saves: Saves, remains: Remains) -> None:
     for name in remains.doubtful:
         if (journal.folder / name).is_file():
             journal.set_aside(name)
-            journal.cut(name, remains.starts[name])
+            cut(journal.folder / name, remains.starts[name])
     for name in remains.spoilt:
         journal.set_aside(name)
     path = journal.folder / CONFIG

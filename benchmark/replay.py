@@ -153,7 +153,7 @@ class _Session:
         if measured:
             line |= self._before(job.case)
         with self._pristine.edited(request, self._clock) as first:
-            line |= _of_first(first)
+            line |= _of_first(first, self._pristine.distances())
             if measured:
                 line |= self._after(job.case)
         return line
@@ -185,10 +185,10 @@ class _Session:
         return {"metrics": metrics, "texts": texts}
 
 
-def _of_first(first: FirstEdit) -> Line:
+def _of_first(first: FirstEdit, distances: Line) -> Line:
     return {
         "update_norm": first.update_norm,
         "editor": first.editor,
-        "distance": first.distance,
+        "distance": distances,
         **({"failed": first.failed} if first.failed else {}),
     }

@@ -269,5 +269,4 @@ def _plain(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 def save_bytes(*groups: Mapping[str, Tensor]) -> int:
     """Return about how many bytes a save of these tensors takes."""
-    tensors = [tensor for group in groups for tensor in group.values()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + 100_000
+    return sum(tensor.nbytes for group in groups for tensor in group.values()) + 100_000

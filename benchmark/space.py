@@ -11,7 +11,7 @@ from torch import Tensor
 from ..editors import Editor
 from ..tasks.errors import InputError
 from .plan import Plan
-from .saves import KEPT, save_bytes
+from .saves import KEPT, STATE, save_bytes
 
 EDIT_LINE = 4_000
 """Bytes of a line of `edits.jsonl`; 2,500 in runs of the suite quick."""
@@ -56,7 +56,7 @@ def check_space(folder: Path, needed: int) -> None:
         InputError: there is less; says how much.
     """
     free = shutil.disk_usage(folder).free
-    there = sum(path.stat().st_size for path in (folder / "state").rglob("*") if path.is_file())
+    there = sum(path.stat().st_size for path in (folder / STATE).rglob("*") if path.is_file())
     if free + there < needed:
         raise InputError(
             f"the run needs about {megabytes(needed)} in {folder} (three saves of the edited "

@@ -95,9 +95,21 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def size_of(path: Path) -> int:
+    """Return the length of a file; 0, if it is not there."""
+    return path.stat().st_size if path.is_file() else 0
+
+
+def cut(path: Path, at: int) -> None:
+    """Remove what stands behind a place in a file."""
+    if size_of(path) > at:
+        with storing(str(path)):
+            os.truncate(path, at)
+
+
 def digest_of(path: Path) -> Digest:
     """Return the digest of a whole file; of nothing, if it is not there."""
-    return beginning(path, path.stat().st_size if path.is_file() else 0)
+    return beginning(path, size_of(path))
 
 
 def beginning(path: Path, length: int) -> Digest:
@@ -131,7 +143,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise Damaged(f"{path.name} is missing")
-    if path.stat().st_size > MAX_SEALED:
+    if size_of(path) > MAX_SEALED:
         raise Damaged(f"{path.name} is far too large")
     try:
         whole = json.loads(path.read_bytes())
@@ -201,9 +213,7 @@ class GrowingFile:
 
     def cut(self) -> None:
         """Remove all that stands behind the place."""
-        if self.path.is_file() and self.path.stat().st_size > self.place:
-            with storing(str(self.path)):
-                os.truncate(self.path, self.place)
+        cut(self.path, self.place)
 
     def before(self) -> Digest:
         """Return the digest of what stands before the place."""

@@ -121,7 +121,13 @@ class Editor(ABC):
 
     @abstractmethod
     def edit(self, requests: Sequence[EditRequest]) -> EditReport:
-        """Write these facts into the live model, in place, on top of all earlier edits."""
+        """Write these facts into the live model, in place, on top of all earlier edits.
+
+        Raises:
+            RequestError: one of them cannot be edited; says which.
+            InputError: the call cannot be done. In either case the runner puts weights and state
+                back to what they were before it.
+        """
 
     def measured(self) -> AbstractContextManager[None]:
         """Hold the weights that measurements see, where they differ from what edits build on."""
@@ -171,8 +177,7 @@ class Editor(ABC):
         A run is refused if its saves would not fit the disk. Editors whose memory grows say how it
         does; without a word it stays as large as it is now.
         """
-        state = self.state_dict().values()
-        return sum(tensor.numel() * tensor.element_size() for tensor in state)
+        return sum(tensor.nbytes for tensor in self.state_dict().values())
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""

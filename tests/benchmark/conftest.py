@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,11 @@ import pytest
 from lm_eval.api.registry import Registry
 
 import command
+from seqedit_bench.benchmark.runner import run
 from seqedit_bench.editors import Editor, _registry
+
+pytest.register_assert_rewrite("interrupted")
+from interrupted import Stage  # noqa: E402 (its assertions are explained)
 
 SUITE = """\
 name: tiny
@@ -81,3 +86,28 @@ def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget which editors were loaded, as at the start of a command."""
     monkeypatch.setattr(_registry, "_registry", Registry("editor", base_cls=Editor))
     monkeypatch.setattr(_registry, "_files", {})
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Stage:
+    """What runs that are stopped need."""
+    return Stage.build(tmp_path_factory.mktemp("stage"), tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def twin(stage: Stage) -> Path:
+    """A run that nothing happened to."""
+    run(stage.config(stage.folder / "twin"))
+    return stage.folder / "twin"
+
+
+@pytest.fixture(scope="session")
+def killed(stage: Stage) -> Path:
+    """A run that was killed after edit 7, with saves of 4 edits and of 6."""
+    return stage.killed(stage.folder / "killed", 7)
+
+
+@pytest.fixture
+def stopped(killed: Path, tmp_path: Path) -> Path:
+    """A copy of that run, to be damaged."""
+    return shutil.copytree(killed, tmp_path / "run")

@@ -53,17 +53,6 @@ def test_a_line_is_on_disk_as_soon_as_it_is_written(tmp_path: Path) -> None:
         assert text.count("\n") == number + 1
 
 
-def test_an_event_takes_the_place_of_one_that_is_half_there(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "run")
-    journal.event("started", edits=3)
-    path = tmp_path / "run" / "events.jsonl"
-    whole = path.read_text("utf-8")
-    path.write_text(whole + whole[:-5], "utf-8")
-    journal.event("resumed")
-    lines = path.read_text("utf-8").splitlines()
-    assert [json.loads(line)["event"] for line in lines] == ["started", "resumed"]
-
-
 def test_digests_are_of_the_files(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.write_config({"seed": 0, "odd": INF})
@@ -133,6 +122,16 @@ def test_an_event_takes_the_place_of_a_torn_one(tmp_path: Path) -> None:
     journal.event("finished")
     lines = (tmp_path / "events.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["started", "finished"]
+
+
+def test_a_tail_ends_where_something_is_no_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    lines = [b'{"edit":1}\n', b'{"edit":2}\n', b'{"edit":3}\n']
+    path = tmp_path / "edits.jsonl"
+    for rest in (b"", b'{"edit"', b"[1]\n", b'\0\0\n{"edit":4}\n'):
+        path.write_bytes(b"".join(lines) + rest)
+        assert journal.tail("edits.jsonl", len(lines[0])) == (lines[1:], rest)
+    assert journal.tail("single_edits.jsonl", 0) == ([], b"")
 
 
 def test_half_a_character_stays_escaped(tmp_path: Path) -> None:

@@ -643,3 +643,15 @@ def test_a_display_that_begins_in_the_middle(monkeypatch: pytest.MonkeyPatch) ->
     now[0] += 7.0
     display.edited(lines[3])
     assert out.getvalue() == "edit 4 of 5  ES 50  distance 4  7.0 s/edit, 0.1 min left\n"
+
+
+def test_a_display_shows_what_is_kept_until_it_is_asked_again() -> None:
+    """Checkpoints between those that ask about retention say nothing of it."""
+    out = io.StringIO()
+    display = PlainLines(Console(file=out, width=200))
+    display.started(9, [])
+    display.measured({"edits": 2, "tasks": {}}, {"es": 0.5, "ps": 1.0})
+    display.measured({"edits": 3, "tasks": {}}, {"es": 0.25})
+    display.measured({"edits": 4, "tasks": {}}, {})
+    display.edited({"edit": 5, "metrics": {}, "distance": {"w": 1.0}})
+    assert "kept es 25  kept ps 100  distance 1" in out.getvalue()

@@ -232,8 +232,16 @@ def test_a_lock_whose_owner_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_file_left_behind_is_no_lock(tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text("{}")
-    RunLock(tmp_path).release()
+    """Nor does what stood in it speak for the new owner."""
+    path = tmp_path / "lock"
+    path.write_text(json.dumps({"pid": 1, "host": "x" * 500, "since": 0}))
+    lock = RunLock(tmp_path)
+    assert lock.works
+    assert json.loads(path.read_text())["pid"] == os.getpid()
+    with pytest.raises(InputError, match=f"in use by process {os.getpid()} "):
+        RunLock(tmp_path)
+    lock.release()
+    assert not path.exists()
 
 
 def test_a_place_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

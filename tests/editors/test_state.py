@@ -58,4 +58,4 @@ def test_the_size_of_a_memory_is_known_beforehand(
 
 
 def size(editor: Editor) -> int:
-    return sum(each.numel() * each.element_size() for each in editor.state_dict().values())
+    return sum(each.nbytes for each in editor.state_dict().values())

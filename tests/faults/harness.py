@@ -178,7 +178,7 @@ class Harness:
             tally.wrong.append(f"{editor}: does not go on: {ended.err.strip()[-300:]}")
             return
         self._look(run, known, tally, editor)
-        self._compare(twin, run, tally, editor)
+        self.compare(twin, run, tally, editor)
         shutil.rmtree(run)
 
     def _draw(self, seconds: float) -> Hurt:
@@ -230,7 +230,8 @@ class Harness:
             tally.again += sum(again[self._resumed :])
             self._resumed = len(again)
 
-    def _compare(self, twin: Path, run: Path, tally: Tally, editor: str) -> None:
+    def compare(self, twin: Path, run: Path, tally: Tally, editor: str) -> None:
+        """Compare a run that ended with its twin."""
         for name in JOURNALS:
             wanted, found = without_timings(twin / name), without_timings(run / name)
             if name == "edits.jsonl":

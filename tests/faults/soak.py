@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from faults.harness import JOURNALS, Harness, Tally, in_child, result_of, without_timings
+from faults.harness import Harness, Tally, in_child
 from faults.stage import EDITORS, Stage
 
 
@@ -106,12 +106,7 @@ def long_run(harness: Harness, editor: str, stops: int, tally: Tally) -> None:
         text = log.read_text(encoding="utf-8", errors="replace")
         tally.wrong.append(f"the long run does not go on: {text[-300:]}")
         return
-    for name in JOURNALS:
-        wanted, found = without_timings(twin / name), without_timings(run / name)
-        tally.lost += max(0, len(wanted) - len(found)) * (name == "edits.jsonl")
-        tally.differing += sum(a != b for a, b in zip(wanted, found, strict=False))
-    if result_of(twin) != result_of(run):
-        tally.wrong.append("the result of the long run is another")
+    harness.compare(twin, run, tally, editor)
 
 
 def _edits(run: Path) -> int:

@@ -13,8 +13,9 @@ import torch
 from robustness.conftest import Runner
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from seqedit_bench.benchmark.attempt import attempt
-from seqedit_bench.benchmark.tiny_models import build_tokenizer
+from seqedit_bench.benchmark.attempt import Attempt, attempt
+from seqedit_bench.benchmark.snapshot import Snapshot
+from seqedit_bench.benchmark.tiny_models import build_model, build_tokenizer
 from seqedit_bench.benchmark.trial import FACTS, Trial, differing
 from seqedit_bench.editors import Editor, EditReport, EditRequest, get_editor
 from seqedit_bench.tasks import InputError, RequestError
@@ -185,6 +186,10 @@ def fussy(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> Callable[..., F
     return make
 
 
+def edit_with(editor: Editor, *subjects: str) -> Attempt:
+    return attempt(editor, facts_of(*subjects), before=Snapshot(editor), window=256)
+
+
 def facts_of(*subjects: str) -> list[EditRequest]:
     return [
         EditRequest.create(case_id=number, prompt="{} plays", subject=subject, target_new="chess")
@@ -194,7 +199,7 @@ def facts_of(*subjects: str) -> list[EditRequest]:
 
 def test_a_fact_that_names_itself_goes_alone(fussy: Callable[..., Fussy]) -> None:
     editor = fussy(B=RequestError(2, "too\nlong"), D=RequestError(4, "too odd"))
-    made = attempt(editor, facts_of("A", "B", "C", "D"), window=256)
+    made = edit_with(editor, "A", "B", "C", "D")
     assert editor.calls == [[1, 2, 3, 4], [1, 3, 4], [1, 3]]
     assert made.reports == {1: {"loss": 1.0}, 3: {"loss": 3.0}}
     assert made.failed == {2: "too long", 4: "too odd"}
@@ -210,23 +215,98 @@ def test_a_fact_that_names_itself_goes_alone(fussy: Callable[..., Fussy]) -> Non
     ],
 )
 def test_another_refusal_is_the_calls(error: Exception, fussy: Callable[..., Fussy]) -> None:
-    made = attempt(fussy(B=error), facts_of("A", "B"), window=256)
+    made = edit_with(fussy(B=error), "A", "B")
     assert made.failed == dict.fromkeys((1, 2), "nobody knows which")
     assert made.reports == made.update_norms == {}
 
 
 def test_mistakes_in_an_editor_are_raised(fussy: Callable[..., Fussy]) -> None:
     with pytest.raises(KeyError):
-        attempt(fussy(A=KeyError("x")), facts_of("A"), window=256)
+        edit_with(fussy(A=KeyError("x")), "A")
 
 
 def test_what_the_window_does_not_hold_never_reaches_the_editor(
     fussy: Callable[..., Fussy],
 ) -> None:
     editor = fussy()
-    made = attempt(editor, facts_of("A", "word " * 300), window=256)
+    made = edit_with(editor, "A", "word " * 300)
     assert editor.calls == [[1]]
     assert "the context window 256" in made.failed[2]
+
+
+class Hasty(Fussy):
+    """Writes and remembers each fact before it looks at the next."""
+
+    def prepare(self) -> dict[str, Any]:
+        self.seen = torch.zeros(0)
+        return {}
+
+    def edited_parameters(self) -> list[str]:
+        return ["transformer.h.0.mlp.c_proj.weight", "transformer.h.1.mlp.c_proj.weight"]
+
+    @torch.no_grad()
+    def edit(self, requests: Sequence[EditRequest]) -> EditReport:
+        for request in requests:
+            first, second = map(self.model.get_parameter, self.edited_parameters())
+            first.add_(0.1 * request.case_id)
+            self.seen = torch.cat([self.seen, torch.tensor([float(request.case_id)])])
+            if request.subject in self.refused:
+                raise self.refused[request.subject]
+            second.mul_(1.1)
+        return EditReport()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        self.seen = state["seen"]
+
+
+@pytest.fixture
+def hasty(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> Callable[..., Hasty]:
+    """Make one that has edited a fact."""
+
+    def make(**refused: Exception) -> Hasty:
+        editor = Hasty(build_model("gpt2"), tokenizer, Hasty.Hparams(), cache_dir=tmp_path)
+        editor.prepare()
+        editor.refused = refused
+        edit_with(editor, "Z")
+        return editor
+
+    return make
+
+
+def traces(editor: Editor) -> dict[str, torch.Tensor]:
+    """Copy all that an edit can change."""
+    weights = {name: editor.model.get_parameter(name) for name in editor.edited_parameters()}
+    return {
+        name: each.detach().clone() for name, each in {**weights, **editor.state_dict()}.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [InputError("out of memory"), torch.linalg.LinAlgError("not definite")],  # pyright: ignore
+)
+def test_a_refused_call_leaves_nothing_half_done(
+    error: Exception, hasty: Callable[..., Hasty]
+) -> None:
+    """Its line says that it failed: what it had written must not count as later facts' work."""
+    editor = hasty(B=error)
+    before = traces(editor)
+    made = edit_with(editor, "A", "B")
+    assert set(made.failed) == {1, 2}
+    assert not differing(before, traces(editor))
+
+
+def test_the_rest_of_a_batch_is_edited_as_if_the_refused_had_not_been_there(
+    hasty: Callable[..., Hasty],
+) -> None:
+    editor, other = hasty(C=RequestError(3, "too odd")), hasty()
+    assert set(edit_with(editor, "A", "B", "C").failed) == {3}
+    assert not edit_with(other, "A", "B").failed
+    assert not differing(traces(editor), traces(other))
+    assert editor.seen.tolist() == [1.0, 1.0, 2.0]
 
 
 # --- Before anything has changed --------------------------------------------------------------
