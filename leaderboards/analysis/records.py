@@ -177,7 +177,9 @@ class OverwritingSummary(_Record):
 
     measure: Literal["keys", "text"]
     """Keys of the edited layer, where they were computed (`--keys`); else words in common."""
+    num_lost: int
     lost: list[Overwriting]
+    """The first two hundred of them."""
     with_cause: int
     """Lost facts that a later edit resembles."""
     relation_share_lost: Estimate
