@@ -14,6 +14,7 @@ from ..tasks import EditRequest
 from .attempt import attempt
 from .clock import Clock
 from .model import OriginalWeights
+from .observer import Line
 
 
 class FirstEdit(NamedTuple):
@@ -27,6 +28,13 @@ class FirstEdit(NamedTuple):
     """Of each matrix from its original: l2, l2_per_param, l2_relative."""
     failed: str | None
     """Why the fact could not be edited."""
+
+    def as_line(self) -> Line:
+        """Return it as it is written down."""
+        line = self._asdict()
+        if self.failed is None:
+            del line["failed"]
+        return line
 
 
 class Pristine:

@@ -120,7 +120,7 @@ def _spikes(found: Analysis) -> Table:
         ["\nspike", "\nsubject", "\n‖ΔW‖", "\ntimes median", "\ndivision factor", "\ncollapse"], 2
     )
     words = {True: "yes", False: "no", None: "undecided"}
-    largest = sorted(found.spikes, key=lambda spike: -(spike.ratio or float("inf")))[:_LISTED]
+    largest = sorted(found.spikes, key=lambda spike: -spike.size)[:_LISTED]
     for spike in sorted(largest, key=lambda spike: spike.edit):
         made.add_row(
             f"edit {spike.edit}",
