@@ -67,11 +67,11 @@ def analyze_command(
     cache_dir: CacheDir = DEFAULT_CACHE,
 ) -> None:
     """Find spikes, the point of collapse, phases and changes in a run."""
+    from ..leaderboards._files import write_whole
     from ..leaderboards.analysis.analyse import analyse
     from ..leaderboards.analysis.constants import Constants
     from ..leaderboards.analysis.journal import read_run
     from ..leaderboards.analysis.show import analysis_tables
-    from ..leaderboards.analysis.write import write_text
 
     constants = Constants.with_settings(settings or ())
     if replay or keys:
@@ -88,7 +88,7 @@ def analyze_command(
             if keys:
                 compute_overlaps(read_run(run), display, **here)
     found = analyse(read_run(run), constants)
-    path = write_text(output or run / "analysis.json", found.to_json())
+    path = write_whole(output or run / "analysis.json", found.to_json())
     if json:
         sys.stdout.write(found.to_json())
         return
@@ -148,15 +148,15 @@ def report_command(
     settings: Settings = None,
 ) -> None:
     """Write runs as one page that opens without a network, and as figures for a paper."""
+    from ..leaderboards._files import write_whole
     from ..leaderboards.analysis.constants import Constants
     from ..leaderboards.analysis.journal import read_run
-    from ..leaderboards.analysis.write import write_text
     from ..leaderboards.report.figures import write_figures
     from ..leaderboards.report.page import report
 
     constants = Constants.with_settings(settings or ())
     read = [read_run(run) for run in runs]
-    written = [write_text(output, report(read, constants))]
+    written = [write_whole(output, report(read, constants))]
     if figures is not None:
         written += write_figures(read, figures, constants)
     for path in written:

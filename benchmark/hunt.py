@@ -17,6 +17,7 @@ from typing import Any
 from ..editors import Editor, get_editor, load_editor_file
 from ..editors._rank_one import RankOneEditor
 from ..leaderboards.analysis.constants import Constants
+from ..leaderboards.analysis.disabling import suspects
 from ..leaderboards.analysis.intervals import median
 from ..leaderboards.analysis.series import largest
 from ..tasks import EditCase, InputError
@@ -208,10 +209,8 @@ class _Pack:
                 with self._pristine.edited(case.request, self._clock) as first:
                     line = {
                         **_fact(case),
-                        "update_norm": first.update_norm,
+                        **first.as_line(),
                         "distance": self._pristine.distances(),
-                        "editor": first.editor,
-                        **({"failed": first.failed} if first.failed else {}),
                         "seconds": self._clock.last,
                     }
                 done[case.case_id] = ledger.append(line)
@@ -284,13 +283,11 @@ def _controls(cases: Sequence[EditCase], chosen: Sequence[EditCase], most: int) 
 
 def _first(lines: Sequence[Line], most: int) -> list[Line]:
     """Return the facts to measure: in turn those of the largest norm and of the least factor."""
-    by_norm = sorted(lines, key=lambda line: -norm_of(line))
-    known = [line for line in lines if factor_of(line) is not None]
-    by_factor = sorted(known, key=lambda line: abs(factor_of(line) or 0.0)) or by_norm
-    turns = {
-        line["case_id"]: line for pair in zip(by_norm, by_factor, strict=False) for line in pair
-    }
-    return sorted(list(turns.values())[:most], key=lambda line: -norm_of(line))
+    by_id = {line["case_id"]: line for line in lines}
+    norms = {case_id: norm_of(line) for case_id, line in by_id.items()}
+    factors = {case_id: factor_of(line) for case_id, line in by_id.items()}
+    chosen = suspects(norms, factors)[:most]
+    return [by_id[case_id] for case_id in sorted(chosen, key=lambda case_id: -norms[case_id])]
 
 
 def summarise(

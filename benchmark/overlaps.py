@@ -1,6 +1,6 @@
 """How much each edit's update answers to the keys of earlier edits, on the unedited model.
 
-A locate-then-edit update is (what is written) u^T with u = C^-1 k, k being the key averaged over
+A locate-then-edit update is (what is written) u^T; ROME's u is C^-1 k, k being the mean key over
 context templates. At another fact's key k' it writes the share (u . k') / (u . k) of what it writes
 at its own: the disturbance that the editor itself accepts. Keys are those of the value's layer,
 before any edit; for MEMIT, whose lower layers change too, they are near the true ones.
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..editors._architecture import Architecture
 from ..editors._keys import keys_and_outputs, subject_rows
-from ..editors._locate import decode_strings, moments_for
+from ..editors._locate import decode_strings
 from ..editors._steps import SolvesValues
 from ..editors._wrapper import Wrapper
 from ..leaderboards.analysis.journal import OVERLAPS, RunJournal
@@ -74,19 +74,15 @@ def overlaps(
         observer: Told how far this has come.
     """
     layer, architecture = editor.value_layer, Architecture.of(editor.model)
-    cholesky = moments_for(editor, editor.hparams, architecture)[layer].cholesky(
-        editor.model.device
-    )
     templates = decode_strings("context_templates", editor.state_dict())
     bare: list[Tensor] = []
-    averaged: list[Tensor] = []
+    directions: list[Tensor] = []
     for number, request in enumerate(requests, start=1):
         rows = subject_rows(editor.tokenizer, request, templates)
-        keys, _ = keys_and_outputs(editor.model, architecture, layer, rows)
-        bare.append(keys[0].double())
-        averaged.append(keys.double().mean(0))
+        keys = keys_and_outputs(editor.model, architecture, layer, rows)[0].double()
+        bare.append(keys[0])
+        directions.append(editor.direction(keys))
         observer.working("keys", number, len(requests))
-    own = torch.stack(bare)
-    directions = torch.cholesky_solve(torch.stack(averaged).T, cholesky).T
-    shares = (directions @ own.T) / (directions * own).sum(1, keepdim=True)
+    own, along = torch.stack(bare), torch.stack(directions)
+    shares = (along @ own.T) / (along * own).sum(1, keepdim=True)
     return [shares[at, :at].tolist() for at in range(len(requests))]

@@ -14,6 +14,7 @@ from ..tasks import EditRequest
 from .attempt import attempt
 from .clock import Clock
 from .model import OriginalWeights
+from .observer import Line
 from .snapshot import Snapshot
 
 
@@ -26,6 +27,13 @@ class FirstEdit(NamedTuple):
     """What the editor reports: losses, steps, ROME's division factor."""
     failed: str | None
     """Why the fact could not be edited."""
+
+    def as_line(self) -> Line:
+        """Return it as it is written down."""
+        line = self._asdict()
+        if self.failed is None:
+            del line["failed"]
+        return line
 
 
 class Pristine:

@@ -16,17 +16,17 @@ from ..leaderboards.analysis.analyse import analyse
 from ..leaderboards.analysis.constants import Constants
 from ..leaderboards.analysis.disabling import candidates
 from ..leaderboards.analysis.journal import REPLAYS, RunJournal
+from ..leaderboards.analysis.series import F1
 from ..tasks import EditCase, InputError
 from .clock import Clock
 from .ledger import Ledger
 from .lm import SequentialEditLM
 from .model import OriginalWeights
 from .observer import Line, Observer, Silent
-from .pristine import FirstEdit, Pristine
+from .pristine import Pristine
 from .ready import make_ready
 from .rerun import Rerun, open_rerun
 
-_F1 = "weighted_f1"
 _RANDOM_SEED = 37
 
 
@@ -121,7 +121,7 @@ class _Session:
         self._tasks = [
             name
             for name in dict.fromkeys(asked)
-            if downstream and name not in tasks.empty and _F1 in tasks.metrics_of(name)
+            if downstream and name not in tasks.empty and F1 in tasks.metrics_of(name)
         ]
         self._each = [name for name in rerun.plan.suite.each_edit if name not in tasks.empty]
         self._unedited: dict[str, Line] | None = None
@@ -153,7 +153,7 @@ class _Session:
         if measured:
             line |= self._before(job.case)
         with self._pristine.edited(request, self._clock) as first:
-            line |= _of_first(first, self._pristine.distances())
+            line |= first.as_line() | {"distance": self._pristine.distances()}
             if measured:
                 line |= self._after(job.case)
         return line
@@ -183,12 +183,3 @@ class _Session:
                 if tasks.keeps_texts(name):
                     texts[name] = each.texts
         return {"metrics": metrics, "texts": texts}
-
-
-def _of_first(first: FirstEdit, distances: Line) -> Line:
-    return {
-        "update_norm": first.update_norm,
-        "editor": first.editor,
-        "distance": distances,
-        **({"failed": first.failed} if first.failed else {}),
-    }

@@ -97,9 +97,16 @@ class RankOneEditor(SolvesValues[RankOneHparams]):
         It depends on the keys alone, so one forward pass tells whether an edit would explode.
         """
         rows = subject_rows(self.tokenizer, request, self._templates)
-        keys, outputs = keys_and_outputs(self.model, self._architecture, self._layer, rows)
-        any_value = outputs[0].double()
-        return self._change(any_value, keys.double(), outputs.double()).division_factor
+        keys, _ = keys_and_outputs(self.model, self._architecture, self._layer, rows)
+        return self._of_keys(keys.double()).division_factor
+
+    def direction(self, keys: Tensor) -> Tensor:
+        return self._of_keys(keys).change.right[0]
+
+    def _of_keys(self, keys: Tensor) -> RankOne:
+        """Return the change whatever the value: with nothing on its left side."""
+        nothing = keys.new_zeros(len(keys), 1)
+        return self._change(nothing[0], keys, nothing)
 
     def state_dict(self) -> dict[str, Tensor]:
         return encode_strings("context_templates", self._templates)

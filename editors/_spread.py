@@ -122,6 +122,14 @@ class SpreadEditor(SolvesValues[_H]):
         mean = torch.stack([mean_key_by_kind(group) for group in per_request])
         return mean, outputs[:: len(self._templates)].double()
 
+    def direction(self, keys: Tensor) -> Tensor:
+        before = {layer: past.factor for layer, past in self._past.items()}
+        key = mean_key_by_kind(keys)[:, None]
+        change = self._update(self.value_layer, key.new_zeros(1, 1), key)
+        for layer, factor in before.items():  # it was asked for, and not edited
+            self._past[layer].factor = factor
+        return change.right[0]
+
     def state_dict(self) -> dict[str, Tensor]:
         past = {f"past_keys.{layer}": past.factor for layer, past in self._past.items()}
         return {**encode_strings("context_templates", self._templates), **past}

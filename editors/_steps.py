@@ -6,12 +6,13 @@ both do the plain thing.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..tasks import EditRequest
 from ._architecture import Architecture, oriented
@@ -64,6 +65,19 @@ class SolvesValues(Editor, Generic[_H]):
     def value_layer(self) -> int:
         """The layer at whose output values are found."""
         return self.hparams.layers[-1]
+
+    @abstractmethod
+    def direction(self, keys: Tensor) -> Tensor:
+        """Return where one fact's update would write: what it adds at a key k' goes by u . k'.
+
+        It depends on the keys alone, so no value has to be found for it.
+
+        Args:
+            keys: (templates, d_ff), of the value's layer, the bare prompt's first.
+
+        Returns:
+            u, (d_ff,), up to a factor.
+        """
 
     def solve_values(
         self, requests: Sequence[EditRequest], templates: Sequence[str]

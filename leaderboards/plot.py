@@ -6,11 +6,12 @@ import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._axes import Room, draw, line_style
+from ._files import write_whole
 from ._labels import TEXT_POINTS, fit, width
 from ._one_run import panels_of_run
 from ._overlay import panels_of_runs
@@ -196,16 +197,5 @@ def write_figure(figure: Figure, stem: Path) -> list[Path]:
         path = stem.with_name(f"{stem.name}.{ending}")
         drawn = io.BytesIO()
         figure.savefig(drawn, format=ending, metadata=metadata)
-        temporary = path.with_name(f"{path.name}.tmp")
-        try:
-            # A new file: a link of this name in a folder from somebody else is not followed.
-            temporary.unlink(missing_ok=True)
-            with temporary.open("xb") as stream:
-                stream.write(drawn.getvalue())
-            temporary.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise ResultError(f"{path}: cannot be written: {error.strerror}") from None
-        paths.append(path)
+        paths.append(write_whole(path, drawn.getvalue()))
     return paths

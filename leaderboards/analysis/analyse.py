@@ -25,6 +25,7 @@ from .series import (
     distances,
     downstream,
     efficacy,
+    finite,
     first_of,
     immediate,
     norms,
@@ -96,14 +97,9 @@ def _spike(run: RunJournal, found: Found, course: Course, constants: Constants) 
         severe=found.severe,
         against=found.against,
         division_factor=line.editor.get("division_factor"),
-        worked=bool(course.es[found.edit - 1]) if course.es else None,
+        worked=course.es[found.edit - 1] == 1.0 if course.es else None,
         confirmation=confirm(found.edit, course, constants),
     )
-
-
-def finite(value: float) -> float | None:
-    """Return a value that JSON can hold."""
-    return value if math.isfinite(value) else None
 
 
 def _change_points(run: RunJournal, course: Course, constants: Constants) -> Iterator[ChangePoint]:
@@ -162,18 +158,18 @@ def _collapse(
 
 
 def _cause(confirmed: list[Spike]) -> Spike:
-    """Return the earliest spike; of several before the same broken checkpoint, the largest."""
+    """Return the earliest spike; of several before the same broken checkpoint, the largest.
+
+    What breaks a model confirms every spike up to a horizon before it, harmless ones too: the
+    earliest would often be one of those.
+    """
     seen = min(
         criterion.at
         for criterion in confirmed[0].confirmation.criteria
         if criterion.met and criterion.at is not None
     )
     rivals = [spike for spike in confirmed if spike.edit <= seen]
-    return max(rivals, key=lambda spike: (_size(spike.ratio), -spike.edit))
-
-
-def _size(ratio: float | None) -> float:
-    return math.inf if ratio is None else ratio
+    return max(rivals, key=lambda spike: (spike.size, -spike.edit))
 
 
 def _digests(folder: Path) -> dict[str, str]:

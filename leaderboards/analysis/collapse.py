@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Literal
 
@@ -12,7 +13,7 @@ from .records import Confirmation, Criterion
 from .series import Downstream, Points
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Course:
     """The three series that show a collapse."""
 
@@ -23,8 +24,9 @@ class Course:
     downstream: Downstream | None
     num_edits: int
 
+    @cached_property
     def sums(self) -> list[float]:
-        """Return cumulated ES, for the means of many windows."""
+        """Cumulated ES, for the means of many windows."""
         return [0.0, *accumulate(self.es)]
 
     @property
@@ -44,7 +46,6 @@ def confirm(
     constants: Constants,
     *,
     newly: bool = True,
-    sums: Sequence[float] | None = None,
 ) -> Confirmation:
     """Decide whether the model collapsed at an edit.
 
@@ -54,11 +55,10 @@ def confirm(
         constants: Thresholds.
         newly: Whether retention and downstream must have been above their floors before: so for
             an edit that is held to have broken the model, not for the search of a slow decline.
-        sums: `course.sums()`, where many edits are asked about.
     """
     horizon = course.horizon(constants)
     criteria = [
-        _es(at, course, constants, sums or course.sums()),
+        _es(at, course, constants),
         _retention(at, course, constants, horizon, newly),
         _downstream(at, course, constants, horizon, newly),
     ]
@@ -72,17 +72,16 @@ def confirm(
 
 def first_collapse(course: Course, constants: Constants) -> Confirmation | None:
     """Return the earliest edit after which the criteria are met, spike or no spike."""
-    sums = course.sums()
     for at in range(1, course.num_edits + 1):
-        found = confirm(at, course, constants, newly=False, sums=sums)
+        found = confirm(at, course, constants, newly=False)
         if found.confirmed:
             return found
     return None
 
 
-def _es(at: int, course: Course, constants: Constants, sums: Sequence[float]) -> Criterion:
+def _es(at: int, course: Course, constants: Constants) -> Criterion:
     """Mean ES of the edits after is low, and much lower than before."""
-    total = len(course.es)
+    total, sums = len(course.es), course.sums
 
     def mean(start: int, end: int) -> float:
         return (sums[end] - sums[start]) / (end - start)

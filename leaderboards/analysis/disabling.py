@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from .constants import Constants
 from .intervals import mean, median, share
 from .journal import ReplayLine, RunJournal
 from .records import Analysis, Disabling, Estimate, FirstEdit
-from .series import F1, FLOOR, GENERATED, largest, norms, success
+from .series import (
+    F1,
+    GENERATED,
+    finite,
+    headroom_left,
+    largest,
+    norms,
+    success,
+    with_headroom,
+)
 
 
 def candidates(run: RunJournal, found: Analysis, most: int) -> list[int]:
@@ -25,21 +34,32 @@ def candidates(run: RunJournal, found: Analysis, most: int) -> list[int]:
         Numbers of the edits, the likeliest first: the collapse, spikes by size, then in turn the
         largest updates and those whose division factor is nearest to zero.
     """
-    spikes = sorted(
-        found.spikes, key=lambda spike: -(math.inf if spike.ratio is None else spike.ratio)
-    )
     first = [found.collapse.edit] if found.collapse.edit else []
-    first += [spike.edit for spike in spikes]
-    sizes = norms(run)
-    by_size = sorted(range(1, len(sizes) + 1), key=lambda edit: -sizes[edit - 1])
-    factors = {
-        line.edit: abs(factor)
-        for line in run.edits
-        if (factor := line.editor.get("division_factor")) is not None
-    }
-    by_factor = sorted(factors, key=lambda edit: factors[edit])
-    turns = [edit for pair in zip(by_size, by_factor or by_size, strict=False) for edit in pair]
-    return list(dict.fromkeys([*first, *turns]))[:most]
+    first += [spike.edit for spike in sorted(found.spikes, key=lambda spike: -spike.size)]
+    sizes = dict(enumerate(norms(run), start=1))
+    factors = {line.edit: line.editor.get("division_factor") for line in run.edits}
+    return list(dict.fromkeys([*first, *suspects(sizes, factors)]))[:most]
+
+
+def suspects(norms: Mapping[int, float], factors: Mapping[int, float | None]) -> list[int]:
+    """Order edits by how likely they are to disable.
+
+    Args:
+        norms: Of the update of each edit.
+        factors: Its division factor; None where the editor has none.
+
+    Returns:
+        In turn those of the largest norm and those whose factor is nearest to zero.
+
+    Example:
+        >>> suspects({1: 5.0, 2: 3.0, 3: 1.0}, {1: 1.0, 2: 0.5, 3: -0.1})
+        [1, 3, 2]
+    """
+    by_norm = sorted(norms, key=lambda edit: -norms[edit])
+    known = {edit: abs(factor) for edit, factor in factors.items() if factor is not None}
+    by_factor = sorted(known, key=lambda edit: known[edit]) or by_norm
+    pairs = zip(by_norm, by_factor, strict=False)
+    return list(dict.fromkeys(edit for pair in pairs for edit in pair))
 
 
 def control_norms(run: RunJournal) -> list[float]:
@@ -82,7 +102,6 @@ def _judge(run: RunJournal, line: ReplayLine, usual: float, constants: Constants
         other for other in run.replays if other.kind == "fresh" and other.case_id == line.case_id
     ]
     f1 = [success(found[F1]) for found in line.tasks.values() if F1 in found]
-    distance = _distance(line)
     ratio = norm / usual if usual else None
     return FirstEdit(
         edit=line.edit or 0,
@@ -90,9 +109,9 @@ def _judge(run: RunJournal, line: ReplayLine, usual: float, constants: Constants
         subject=line.subject,
         prompt=line.prompt,
         target_new=line.target_new,
-        norm=norm if math.isfinite(norm) else None,
-        ratio=ratio if ratio is not None and math.isfinite(ratio) else None,
-        distance=distance if math.isfinite(distance) else None,
+        norm=finite(norm),
+        ratio=finite(ratio),
+        distance=finite(_distance(line)),
         division_factor=line.editor.get("division_factor"),
         mean_f1=fmean(f1) if f1 else None,
         disabling=_by_norm(line, usual, constants) or _by_tasks(line, constants),
@@ -117,14 +136,14 @@ def _by_tasks(line: ReplayLine, constants: Constants) -> bool:
     ]
     if generated and fmean(generated) < constants.disabling_f1:
         return True
-    left = []
-    for name, found in line.tasks.items():
-        before = line.unedited_tasks.get(name, {})
-        if F1 in found and F1 in before and FLOOR in before:
-            room = success(before[F1]) - success(before[FLOOR])
-            if room >= constants.headroom:
-                left.append((success(found[F1]) - success(before[FLOOR])) / room)
-    return bool(left) and not generated and fmean(left) < 1 - constants.headroom_lost
+    able = [
+        name
+        for name in with_headroom(line.unedited_tasks, constants.headroom)
+        if F1 in line.tasks.get(name, {})
+    ]
+    if generated or not able:
+        return False
+    return headroom_left(line.tasks, line.unedited_tasks, able) < 1 - constants.headroom_lost
 
 
 def _distance(line: ReplayLine) -> float:

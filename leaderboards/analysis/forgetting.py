@@ -26,7 +26,8 @@ def forgetting(run: RunJournal, constants: Constants) -> list[Forgetting]:
 
 def _of_metric(run: RunJournal, name: str, constants: Constants) -> Forgetting | None:
     asked = followed(run, name)
-    if not asked:
+    # Only what is a success or a failure can be lost: of questions, the share of tokens is neither.
+    if not asked or any(line.metrics.get(name) not in (0.0, 1.0, None) for line in run.edits):
         return None
     done, now = asked[-1]
     first = [bool(value) for value in immediate(run, name)[:done]]
@@ -70,16 +71,14 @@ def _by_age(
     An edit is asked again at every checkpoint: what is drawn in the bootstrap is the edit with
     all its answers, or intervals would be far too narrow.
     """
-    bounds = [*AGES, 10**9]
+    learned = np.flatnonzero(first)
     kept = np.zeros((len(first), len(AGES)))
     total = np.zeros_like(kept)
     for done, now in asked:
-        for at in range(done):
-            if first[at]:
-                age = done - 1 - at
-                column = next(i for i in range(len(AGES)) if bounds[i] <= age < bounds[i + 1])
-                kept[at, column] += now[at]
-                total[at, column] += 1
+        there = learned[learned < done]
+        columns = np.searchsorted(AGES, done - 1 - there, side="right") - 1
+        kept[there, columns] += np.asarray(now)[there]
+        total[there, columns] += 1
     generator = np.random.default_rng(constants.seed)
     found = []
     for column, low in enumerate(AGES):
@@ -90,11 +89,12 @@ def _by_age(
         shares = kept[drawn, column].sum(axis=1) / total[drawn, column].sum(axis=1)
         value = kept[there, column].sum() / total[there, column].sum()
         lower, upper = np.quantile(shares, (0.025, 0.975))
-        last = f"{bounds[column + 1] - 1}" if column + 1 < len(AGES) else "more"
         estimate = Estimate(
             value=float(value), low=float(lower), high=float(upper), count=len(there)
         )
-        found.append(Forgotten(name=f"{low} to {last}", retained=estimate))
+        last = column + 1 == len(AGES)
+        name = f"{low} or more" if last else f"{low} to {AGES[column + 1] - 1}"
+        found.append(Forgotten(name=name, retained=estimate))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .._jsontext import parse_json
 from ..results import Result, ResultError, read_result
 
 EDITS, CHECKPOINTS, SINGLE_EDITS = "edits.jsonl", "checkpoints.jsonl", "single_edits.jsonl"
@@ -19,8 +19,8 @@ Values = dict[str, float | None]
 
 
 class _Line(BaseModel):
-    # Later versions may write more.
-    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+    # Later versions may write more. What is not finite is written as null.
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class EditLine(_Line):
@@ -102,22 +102,23 @@ class RunJournal:
     @property
     def editor(self) -> str:
         """Name of the editor."""
-        return str(self._of("editor", "name"))
+        return str(self.part("editor").get("name", "?"))
 
     @property
     def model(self) -> str:
         """Name of the model."""
-        return str(self._of("model", "name"))
+        return str(self.part("model").get("name", "?"))
 
     @property
     def batch_size(self) -> int:
         """Facts given to the editor in a call."""
-        size = self._of("protocol", "batch_size")
+        size = self.part("protocol").get("batch_size")
         return size if isinstance(size, int) and size > 0 else 1
 
-    def _of(self, part: str, name: str) -> Any:
-        found = self.config.get(part)
-        return found.get(name, "?") if isinstance(found, dict) else "?"
+    def part(self, name: str) -> dict[str, Any]:
+        """Return a part of the configuration; empty where there is none."""
+        found = self.config.get(name)
+        return found if isinstance(found, dict) else {}
 
 
 def read_run(folder: Path) -> RunJournal:
@@ -146,6 +147,13 @@ def read_run(folder: Path) -> RunJournal:
         for line in _lines(folder / CHECKPOINTS, CheckpointLine, notes)
         if line.edits <= len(edits)
     ]
+    overlaps = _lines(folder / OVERLAPS, OverlapLine, notes)
+    for number, line in enumerate(overlaps, start=1):
+        if line.edit != number or len(line.overlaps) != number - 1:
+            raise ResultError(
+                f"{folder / OVERLAPS}: line {number} is not that of edit {number} with "
+                f"{number - 1} overlaps: remove the file, `analyze --keys` makes it again"
+            )
     finished = (folder / "leaderboard.json").is_file()
     if not finished:
         notes.append(f"the run is not finished: {len(edits)} edits so far")
@@ -155,7 +163,7 @@ def read_run(folder: Path) -> RunJournal:
         edits,
         checkpoints,
         _lines(folder / REPLAYS, ReplayLine, notes),
-        _lines(folder / OVERLAPS, OverlapLine, notes),
+        overlaps,
         read_result(folder) if finished else None,
         notes,
     )
@@ -163,8 +171,8 @@ def read_run(folder: Path) -> RunJournal:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ResultError(f"{path}: not JSON: {error}") from None
     if not isinstance(found, dict):
         raise ResultError(f"{path}: not a JSON object")
@@ -183,12 +191,12 @@ def _lines(path: Path, record: type[_L], notes: list[str]) -> list[_L]:
     lines = []
     for number, text, last in _texts(path):
         try:
-            lines.append(record.model_validate(json.loads(text)))
+            lines.append(record.model_validate_json(text))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "top level"
-            raise ResultError(f"{path}: line {number}, field {where}: {first['msg']}") from None
-        except (ValueError, RecursionError):
+            if first["type"] != "json_invalid":
+                where = ".".join(str(part) for part in first["loc"]) or "top level"
+                raise ResultError(f"{path}: line {number}, field {where}: {first['msg']}") from None
             if not last:
                 raise ResultError(f"{path}: line {number} is not JSON") from None
             notes.append(f"{path.name}: the last line is cut off and was left out")

@@ -51,6 +51,7 @@ def overwriting(run: RunJournal) -> OverwritingSummary | None:
     found = [_cause(run, loss, likeness, measure) for loss in losses]
     return OverwritingSummary(
         measure=measure,
+        num_lost=len(found),
         lost=found[:_LISTED],
         with_cause=sum(each.by_edit is not None for each in found),
         relation_share_lost=_relation_share(run, losses),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from statistics import fmean
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -65,27 +66,34 @@ class PropertyRow(BaseModel):
     disabling_tried: int
 
 
-def properties(runs: Sequence[RunJournal], constants: Constants | None = None) -> list[PropertyRow]:
+def properties(
+    runs: Sequence[RunJournal],
+    constants: Constants | None = None,
+    found: Sequence[Analysis] | None = None,
+) -> list[PropertyRow]:
     """Derive the table of properties.
 
     Args:
         runs: Runs of the same suite, model and data; those of one editor differ in sample or seed.
         constants: Thresholds of the analysis.
+        found: The runs' analyses, if they have been made.
 
     Raises:
         ResultError: the runs cannot share a table.
     """
     constants = constants or Constants()
     ensure_same_protocol(runs)
-    groups: dict[str, list[RunJournal]] = {}
-    for run in runs:
-        groups.setdefault(label(run), []).append(run)
+    groups: dict[str, list[int]] = {}
+    for at, run in enumerate(runs):
+        groups.setdefault(editor_label(run), []).append(at)
     for name, members in groups.items():
-        draws = [(_request(run, "sample"), _request(run, "seed")) for run in members]
-        if len(set(draws)) < len(draws):
+        requests = [runs[at].part("request") for at in members]
+        draws = {(each.get("sample"), each.get("seed")) for each in requests}
+        if len(draws) < len(members):
             raise ResultError(f"{name}: two runs of the same sample and seed are one, not two")
+    found = found or [analyse(run, constants) for run in runs]
     return [
-        _row(name, members, [analyse(run, constants) for run in members], constants)
+        _row(name, [runs[at] for at in members], [found[at] for at in members], constants)
         for name, members in groups.items()
     ]
 
@@ -102,7 +110,7 @@ def ensure_same_protocol(runs: Sequence[RunJournal]) -> None:
         "data": ("edits", "files_sha256"),
     }
     for part, names in parts.items():
-        found = [_part(run, part, names) for run in runs]
+        found = [[run.part(part).get(name) for name in names] for run in runs]
         for run, other in zip(runs[1:], found[1:], strict=True):
             if other != found[0]:
                 raise ResultError(
@@ -111,41 +119,30 @@ def ensure_same_protocol(runs: Sequence[RunJournal]) -> None:
                 )
 
 
-def _part(run: RunJournal, part: str, names: Sequence[str]) -> list[Any]:
-    values = run.config.get(part)
-    return [values.get(name) if isinstance(values, dict) else None for name in names]
-
-
-def label(run: RunJournal) -> str:
+def editor_label(run: RunJournal) -> str:
     """Return the editor's name with the hyper-parameters that were set by hand."""
-    hand_set = _request(run, "hparams")
+    hand_set = run.part("request").get("hparams")
     extra = [str(each) for each in hand_set] if isinstance(hand_set, list) else []
     return " ".join([run.editor, *extra])
-
-
-def _request(run: RunJournal, name: str) -> Any:
-    request = run.config.get("request")
-    return request.get(name) if isinstance(request, dict) else None
 
 
 def _row(
     name: str, runs: list[RunJournal], found: list[Analysis], constants: Constants
 ) -> PropertyRow:
-    ends = [each.collapse.edit - 1 if each.collapse.edit else len(run.edits)
-            for run, each in zip(runs, found, strict=True)]  # fmt: skip
+    ends = [each.collapse.edit - 1 if each.collapse.edit else each.edits for each in found]
     over: Unit = "runs" if len(runs) >= _ENOUGH_RUNS else "edits"
     es = [_known(run, EFFICACY, end) for run, end in zip(runs, ends, strict=True)]
     ns = [_known(run, _LOCAL, end) for run, end in zip(runs, ends, strict=True)]
     kept = [_kept(run, end) for run, end in zip(runs, ends, strict=True)]
     losses = [_loss(run, end, constants) for run, end in zip(runs, ends, strict=True)]
     known_losses = [loss for loss in losses if loss is not None]
-    efficacy = _binary(es, over)
+    efficacy = _mean(es, over, constants)
     locality = _mean(ns, over, constants)
     unedited = [value for run in runs if (value := _unedited(run, _LOCAL)) is not None]
     lost = None
     if unedited and locality.value is not None:
         lost = sum(unedited) / len(unedited) - locality.value
-    forgotten = _binary([[float(not each) for each in run] for run in kept], over)
+    forgotten = _mean([[float(not each) for each in run] for run in kept], over, constants)
     downstream_loss = mean_of_runs(known_losses)
     places = [each.collapse.edit for each in found]
     tried = [each.disabling for each in found if each.disabling is not None]
@@ -153,7 +150,9 @@ def _row(
     return PropertyRow(
         editor=name,
         runs=len(runs),
-        samples=[sample for run in runs if isinstance(sample := _request(run, "sample"), int)],
+        samples=[
+            sample for run in runs if isinstance(sample := run.part("request").get("sample"), int)
+        ],
         edits=[len(run.edits) for run in runs],
         over=over,
         efficacy=efficacy,
@@ -227,18 +226,14 @@ def _unedited(run: RunJournal, names: Sequence[str]) -> float | None:
     return None
 
 
-def _binary(groups: Sequence[Sequence[float]], over: Unit) -> Estimate:
-    """Return a share: over runs, or with the Wilson interval of all edits together."""
-    groups = [group for group in groups if group]
-    if over == "runs":
-        return _clipped(mean_of_runs([sum(group) / len(group) for group in groups]))
-    return share(round(sum(map(sum, groups))), sum(map(len, groups)))
-
-
 def _mean(groups: Sequence[Sequence[float]], over: Unit, constants: Constants) -> Estimate:
+    """Return a mean over runs; or over edits: Wilson's interval of successes, else a bootstrap."""
     groups = [group for group in groups if group]
     if over == "runs":
-        return _clipped(mean_of_runs([sum(group) / len(group) for group in groups]))
+        return _clipped(mean_of_runs([fmean(group) for group in groups]))
+    values = [value for group in groups for value in group]
+    if all(value in (0.0, 1.0) for value in values):
+        return share(round(sum(values)), len(values))
     return bootstrap(
         groups, lambda rows: rows.mean(axis=1), draws=constants.bootstrap, seed=constants.seed
     )

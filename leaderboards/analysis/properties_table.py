@@ -76,9 +76,17 @@ def _caption(rows: Sequence[PropertyRow]) -> str:
 def as_table(rows: Sequence[PropertyRow]) -> Table:
     """Return the table for the terminal."""
     made = table(HEADINGS)
+    made.padding = (0, 1, 0, 0)
     for row in rows:
-        lines = (cell.split("\n") for cell in cells(row, "\n"))
-        made.add_row(*(Text("\n").join(map(plain, each)) for each in lines), end_section=True)
+        editor, *others = cells(row, "\n")
+        # Number, interval and word below each other.
+        lines = (cell.replace(" (", "\n").replace(")", "").split("\n") for cell in others)
+        made.add_row(plain(editor), *(Text("\n").join(map(plain, each)) for each in lines))
+        made.add_row()
+    for column in made.columns[1:]:
+        # As narrow as its longest word, which is never broken: all columns fit into 80.
+        words = " ".join(map(str, (column.header, *column.cells))).split()
+        column.width = max(map(len, words))
     made.caption, made.caption_justify = _caption(rows), "left"
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -72,6 +73,11 @@ class Spike(_Record):
     worked: bool | None
     """Whether the fact was learned."""
     confirmation: Confirmation
+
+    @property
+    def size(self) -> float:
+        """The ratio, infinite where it is not finite."""
+        return math.inf if self.ratio is None else self.ratio
 
 
 class ChangePoint(_Record):
@@ -177,7 +183,9 @@ class OverwritingSummary(_Record):
 
     measure: Literal["keys", "text"]
     """Keys of the edited layer, where they were computed (`--keys`); else words in common."""
+    num_lost: int
     lost: list[Overwriting]
+    """The first two hundred of them."""
     with_cause: int
     """Lost facts that a later edit resembles."""
     relation_share_lost: Estimate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -41,6 +41,11 @@ class Downstream(NamedTuple):
 def success(value: float | None) -> float:
     """Return a metric's value; a broken model's NaN, written as null, is a failure."""
     return 0.0 if value is None else float(value)
+
+
+def finite(value: float | None) -> float | None:
+    """Return a value that JSON can hold and that can be drawn."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def immediate(run: RunJournal, name: str) -> list[float | None]:
@@ -90,16 +95,16 @@ def largest(values: Values) -> float:
         >>> largest({"a": 1.0, "b": 2.0}), largest({"a": None}), largest({})
         (2.0, inf, 0.0)
     """
-    return max((math.inf if value is None else value for value in values.values()), default=0.0)
+    return max(map(_known, values.values()), default=0.0)
 
 
 def distances(run: RunJournal) -> dict[str, list[float]]:
     """Return the distance of each matrix from its original after each edit (l2)."""
     names = dict.fromkeys(name for line in run.edits for name in line.distance)
-    return {name: [_finite(line.distance.get(name)) for line in run.edits] for name in names}
+    return {name: [_known(line.distance.get(name)) for line in run.edits] for name in names}
 
 
-def _finite(value: float | None) -> float:
+def _known(value: float | None) -> float:
     return math.inf if value is None else value
 
 
@@ -144,21 +149,18 @@ def downstream(run: RunJournal, headroom: float) -> Downstream | None:
     if not tasks or not lines:
         return None
     start = lines[0] if not lines[0].edits else None
-    floors = [success(lines[0].tasks[name].get(FLOOR)) for name in tasks]
-    able = [
-        name
-        for name, floor in zip(tasks, floors, strict=True)
-        if start and success(start.tasks[name][F1]) - floor >= headroom
-    ]
+    floors = [success(found[FLOOR]) for name in tasks if FLOOR in (found := lines[0].tasks[name])]
+    able = [name for name in with_headroom(start.tasks, headroom) if name in tasks] if start else []
     room = Points([], [])
     if start and able:
-        room = Points([line.edits for line in lines], [_left(line, start, able) for line in lines])
+        left = [headroom_left(line.tasks, start.tasks, able) for line in lines]
+        room = Points([line.edits for line in lines], left)
     return Downstream(
         Points([line.edits for line in lines], [_mean_f1(line, tasks) for line in lines]),
         tasks,
         all(name.endswith(GENERATED) for name in tasks),
         _mean_f1(start, tasks) if start else None,
-        fmean(floors) if all(FLOOR in lines[0].tasks[name] for name in tasks) else None,
+        fmean(floors) if len(floors) == len(tasks) else None,
         room,
     )
 
@@ -167,14 +169,24 @@ def _mean_f1(line: CheckpointLine, tasks: Sequence[str]) -> float:
     return fmean(success(line.tasks[name][F1]) for name in tasks)
 
 
-def _left(line: CheckpointLine, start: CheckpointLine, tasks: Sequence[str]) -> float:
+def _room(found: Values) -> float:
+    return success(found[F1]) - success(found[FLOOR])
+
+
+def with_headroom(unedited: Mapping[str, Values], least: float) -> list[str]:
+    """Return the tasks that the unedited model does so much better than a constant answer."""
+    known = {name: found for name, found in unedited.items() if F1 in found and FLOOR in found}
+    return [name for name, found in known.items() if _room(found) >= least]
+
+
+def headroom_left(
+    now: Mapping[str, Values], unedited: Mapping[str, Values], tasks: Sequence[str]
+) -> float:
     """Return the mean share left of what the unedited model did better than a constant answer."""
-    shares = []
-    for name in tasks:
-        floor = success(start.tasks[name].get(FLOOR))
-        whole = success(start.tasks[name][F1]) - floor
-        shares.append((success(line.tasks[name][F1]) - floor) / whole)
-    return fmean(shares)
+    return fmean(
+        (success(now[name][F1]) - success(unedited[name][FLOOR])) / _room(unedited[name])
+        for name in tasks
+    )
 
 
 def buckets(values: Sequence[float | None], size: int) -> Points:

@@ -64,10 +64,13 @@ def interval(found: Estimate, show=percent) -> str:
     Example:
         >>> interval(Estimate(value=0.5, low=0.25, high=0.75))
         '50.0 (25.0-75.0)'
+        >>> interval(Estimate(value=0.0, low=-0.2, high=0.2))
+        '0.0 (-20.0 to 20.0)'
     """
     if found.low is None or found.high is None:
         return show(found.value)
-    return f"{show(found.value)} ({show(found.low)}-{show(found.high)})"
+    between = " to " if found.low < 0 else "-"
+    return f"{show(found.value)} ({show(found.low)}{between}{show(found.high)})"
 
 
 def _tables(found: Analysis) -> Iterator[Table]:
@@ -117,7 +120,7 @@ def _spikes(found: Analysis) -> Table:
         ["\nspike", "\nsubject", "\n‖ΔW‖", "\ntimes median", "\ndivision factor", "\ncollapse"], 2
     )
     words = {True: "yes", False: "no", None: "undecided"}
-    largest = sorted(found.spikes, key=lambda spike: -(spike.ratio or float("inf")))[:_LISTED]
+    largest = sorted(found.spikes, key=lambda spike: -spike.size)[:_LISTED]
     for spike in sorted(largest, key=lambda spike: spike.edit):
         made.add_row(
             f"edit {spike.edit}",
@@ -163,12 +166,12 @@ def _onsets(found: Analysis) -> Table:
 
 def _forgetting(found: Analysis) -> Table:
     edits = found.forgetting[0].edits
-    made = table(
-        ["\nforgetting", "\nimmediate", f"\nretained@{edits}", "\nlost", "\nkept of learned"]
-    )
-    for each in found.forgetting:
-        cells = (each.immediate, each.retained, each.forgetting, each.kept)
-        made.add_row(plain(each.metric), *map(interval, cells))
+    # A metric a column: intervals of four numbers do not fit beside each other in 80 columns.
+    made = table(["\nforgetting", *(f"\n{each.metric}" for each in found.forgetting)])
+    made.add_row("immediate", *(interval(each.immediate) for each in found.forgetting))
+    made.add_row(f"retained@{edits}", *(interval(each.retained) for each in found.forgetting))
+    made.add_row("lost, points", *(interval(each.forgetting) for each in found.forgetting))
+    made.add_row("kept of learned", *(interval(each.kept) for each in found.forgetting))
     return made
 
 
@@ -216,7 +219,7 @@ def _disabling(found: Disabling) -> Table:
 
 def _overwriting(found: OverwritingSummary) -> Table:
     how = "by overlap of keys" if found.measure == "keys" else "a guess by words and relation"
-    made = table(["\nlost fact", f"\nlikeliest cause, {how}", "\nwhy", "\nscore"], 3)
+    made = table(["\nlost fact", "\nlikeliest cause", "\nwhy", "\nscore"], 3)
     for each in found.lost[:_LISTED]:
         by = f"edit {each.by_edit}: {each.by}" if each.by_edit else "-"
         score = number(each.score)
@@ -224,9 +227,9 @@ def _overwriting(found: OverwritingSummary) -> Table:
             plain(f"edit {each.lost_edit}: {each.lost}"), plain(by), plain(each.reason), score
         )
     made.caption = (
-        f"{found.with_cause} of {len(found.lost)} lost facts have a later edit like them; edits of "
-        f"the fact's own relation: {interval(found.relation_share_lost)} % of those made while it "
-        f"was lost, {interval(found.relation_share_kept)} % while one was kept"
+        f"causes: {how}. {found.with_cause} of {found.num_lost} lost facts have a later edit like "
+        f"them; edits of the fact's own relation: {interval(found.relation_share_lost)} % of those "
+        f"made while it was lost, {interval(found.relation_share_kept)} % while one was kept"
     )
     made.caption_justify = "left"
     return made
@@ -235,9 +238,10 @@ def _overwriting(found: OverwritingSummary) -> Table:
 def calibration_table(rates: Sequence[Rate]) -> Table:
     """Show how often what was found in synthetic runs."""
     made = table(["synthetic runs of 300 edits", "found", "wanted", "%", "95 %"], 3)
-    for rate in rates:
+    stories = ["", *(rate.story for rate in rates)]
+    for before, rate in zip(stories, rates, strict=False):
         made.add_row(
-            rate.story,
+            rate.story if rate.story != before else "",
             rate.found,
             "always" if rate.wanted else "never",
             percent(rate.times / rate.runs),

@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 
 from .constants import Constants
 
+_CALLS = 5
+"""Calls of a batched run that are compared with, if they are more edits than the window."""
 Against = Literal["previous", "controls", "first"]
 
 
@@ -40,7 +42,8 @@ def find_spikes(
     Args:
         norms: Norm of the update of each edit; those of one call are equal.
         constants: Thresholds.
-        controls: Norms of random first edits of the pristine model.
+        controls: Norms of random first edits of the pristine model. One fact moves the weights less
+            than a call of many: they judge only runs of one fact a call.
         batch_size: Edits to a call; a call that stands out is found once, at its first edit.
 
     Example:
@@ -48,15 +51,17 @@ def find_spikes(
         31
     """
     found = []
+    window = max(constants.spike_window, _CALLS * batch_size)
+    fewest = max(constants.spike_min, 2 * batch_size)
     for at in range(0, len(norms), batch_size):
-        before: Sequence[float] = norms[max(0, at - constants.spike_window) : at]
+        before: Sequence[float] = norms[max(0, at - window) : at]
         against: Against = "previous"
-        if len(before) < constants.spike_min and len(controls) >= constants.spike_min:
+        if len(before) < fewest and batch_size == 1 and len(controls) >= fewest:
             before, against = controls, "controls"
-        elif len(before) < constants.spike_min:
+        elif len(before) < fewest:
             first = norms[: max(constants.spike_min, 3 * batch_size)]
             before, against = [*first[:at], *first[at + batch_size :]], "first"
-        if len(before) < 2 * batch_size or (against == "first" and len(before) < 10):
+        if against == "first" and len(before) < max(10, 2 * batch_size):
             continue
         ratio = _ratio(norms[at], median(before))
         if ratio >= constants.spike_factor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 WIDTH, HEIGHT = 440, 236
@@ -56,7 +57,7 @@ class Drawn(NamedTuple):
     """Points that stand alone, and the last one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chart:
     """A set of axes with lines."""
 
@@ -71,15 +72,17 @@ class Chart:
     x_names: list[str] = field(default_factory=list)
     """Names of the places 0, 1, ... on the horizontal axis, where it is not one of numbers."""
 
+    @cached_property
     def x_domain(self) -> tuple[float, float]:
-        """Return both ends of the horizontal axis."""
+        """Both ends of the horizontal axis."""
         edits = [edit for line in self.lines for edit in line.edits]
         if self.x_names:
             return -0.4, len(self.x_names) - 0.6
         return 0.0, max([1.0, *map(float, edits)])
 
+    @cached_property
     def y_domain(self) -> tuple[float, float]:
-        """Return both ends of the vertical axis."""
+        """Both ends of the vertical axis."""
         values = self._values()
         if self.scale == "percent":
             return min([0.0, *values]), 1.0
@@ -101,12 +104,12 @@ class Chart:
 
     def x(self, edit: float) -> float:
         """Return where an edit is."""
-        low, high = self.x_domain()
+        low, high = self.x_domain
         return round(LEFT + (edit - low) / (high - low) * (WIDTH - LEFT - RIGHT), 1)
 
     def y(self, value: float) -> float:
         """Return where a value is, at the edge if it is beyond it."""
-        low, high = self.y_domain()
+        low, high = self.y_domain
         if self.scale == "log":
             low, high = math.log(low), math.log(high)
             value = math.log(max(value, math.exp(low)))
@@ -143,12 +146,12 @@ class Chart:
         """Return marks on the horizontal axis."""
         if self.x_names:
             return [Tick(self.x(at), name) for at, name in enumerate(self.x_names)]
-        low, high = self.x_domain()
+        low, high = self.x_domain
         return [Tick(self.x(at), f"{at:,.0f}") for at in round_numbers(low, high, 4) if at % 1 == 0]
 
     def y_ticks(self) -> list[Tick]:
         """Return marks on the vertical axis."""
-        low, high = self.y_domain()
+        low, high = self.y_domain
         places = _decades(low, high) if self.scale == "log" else round_numbers(low, high, 4)
         return [Tick(self.y(at), self.text(at)) for at in places]
 
@@ -160,7 +163,7 @@ class Chart:
 
     def for_script(self) -> dict[str, object]:
         """Return what the script needs to follow a pointer."""
-        low, high = self.x_domain()
+        low, high = self.x_domain
         return {
             "name": self.name,
             "from": low,

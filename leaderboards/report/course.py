@@ -7,9 +7,20 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from ..analysis.analyse import analyse
+from ..analysis.constants import Constants
 from ..analysis.journal import RunJournal
+from ..analysis.properties import editor_label
 from ..analysis.records import Analysis
-from ..analysis.series import EXACT, distances, downstream, first_of, immediate, retained
+from ..analysis.series import (
+    EXACT,
+    distances,
+    downstream,
+    finite,
+    first_of,
+    immediate,
+    retained,
+)
 from ..curves import SMOOTHINGS
 from .chart import Chart, Level, Line, Scale
 
@@ -22,6 +33,21 @@ class Told(NamedTuple):
     label: str
     run: RunJournal
     found: Analysis
+
+
+def tell(runs: Sequence[RunJournal], constants: Constants) -> list[Told]:
+    """Analyse runs and name them: by editor; those of one editor by sample, or else by folder."""
+    editors = [editor_label(run) for run in runs]
+    with_sample = [f"{name}, sample {sample(run)}" for name, run in zip(editors, runs, strict=True)]
+    with_folder = [f"{name} ({run.folder.name})" for name, run in zip(editors, runs, strict=True)]
+    choices = (editors, with_sample)
+    names = next((each for each in choices if len(set(each)) == len(runs)), with_folder)
+    return [Told(name, run, analyse(run, constants)) for name, run in zip(names, runs, strict=True)]
+
+
+def sample(run: RunJournal) -> object:
+    """Return which edit order a run took."""
+    return run.part("data").get("sample", "?")
 
 
 class _Score(NamedTuple):
@@ -78,8 +104,7 @@ def _agree(values: Sequence[float]) -> bool:
 
 
 def _smoothing(run: RunJournal) -> str:
-    protocol = run.config.get("protocol")
-    found = protocol.get("smoothing") if isinstance(protocol, dict) else None
+    found = run.part("protocol").get("smoothing")
     return found if found in SMOOTHINGS else "buckets"
 
 
@@ -89,11 +114,6 @@ def _line(at: int, label: str, edits: Sequence[float], values: Sequence[float | 
     # The last point is always one of those that are kept.
     kept = sorted({*range(len(edits) - 1, -1, -step)})
     return Line(at, label, [edits[i] for i in kept], [finite(values[i]) for i in kept])
-
-
-def finite(value: float | None) -> float | None:
-    """Return a value that can be drawn."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _retention(told: Sequence[Told]) -> Iterator[Chart]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ..analysis.journal import RunJournal
-from ..analysis.records import Phase, Spike
+from ..analysis.records import Phase
 from ..analysis.series import EXACT, first_of, followed, immediate
 from .course import Told
 
@@ -89,7 +89,7 @@ def ribbon(told: Told, longest: int) -> Ribbon:
 
 def _marks(told: Told, longest: int) -> list[Mark]:
     collapse = told.found.collapse.edit
-    spikes = sorted(told.found.spikes, key=_size)[:20]
+    spikes = sorted(told.found.spikes, key=lambda spike: -spike.size)[:20]
     marks = [
         Mark(100 * (spike.edit - 0.5) / longest, spike.edit, "spike")
         for spike in spikes
@@ -98,10 +98,6 @@ def _marks(told: Told, longest: int) -> list[Mark]:
     if collapse is not None:
         marks.append(Mark(100 * (collapse - 0.5) / longest, collapse, "collapse"))
     return marks
-
-
-def _size(spike: Spike) -> float:
-    return -math.inf if spike.ratio is None else -spike.ratio
 
 
 def _bars(places: list[int], longest: int) -> str:

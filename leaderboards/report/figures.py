@@ -14,14 +14,13 @@ from .._axes import log_ticks, tick_text
 from .._labels import clean, fit
 from .._one_run import short_names
 from .._panels import COLOURS, MARKERS
-from ..analysis.analyse import analyse
 from ..analysis.constants import Constants
 from ..analysis.journal import RunJournal
-from ..analysis.series import EXACT, F1, FLOOR, first_of, followed, immediate, success
+from ..analysis.series import EXACT, F1, FLOOR, finite, first_of, followed, immediate, success
 from ..curves import buckets, retention
 from ..plot import drawing, write_figure
 from ..results import ResultError
-from .course import Told, finite
+from .course import Told, tell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,16 +67,11 @@ def write_figures(
     Raises:
         ResultError: they cannot be written.
     """
-    from .page import run_names
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultError(f"{folder}: cannot be written: {error.strerror}") from None
-    told = [
-        Told(name, run, analyse(run, constants))
-        for name, run in zip(run_names(runs), runs, strict=True)
-    ]
+    told = tell(runs, constants or Constants())
     rows = {
         "figure1": [_Row("right after each edit, %", _proficiency)],
         "figure2": [_Row("learned facts forgotten, %", _forgotten)],
@@ -162,8 +156,13 @@ def _proficiency(axes: Axes, told: Told) -> None:
 
 
 def _percent(values: Sequence[float | None]) -> list[float]:
-    return [100 * value if finite(value) is not None and value is not None else float("nan")
-            for value in values]  # fmt: skip
+    return [100 * value for value in _drawn(values)]
+
+
+def _drawn(values: Sequence[float | None]) -> list[float]:
+    """Make of what cannot be drawn a gap."""
+    known = map(finite, values)
+    return [math.nan if value is None else value for value in known]
 
 
 def _forgotten(axes: Axes, told: Told) -> None:
@@ -207,7 +206,6 @@ def _distance(axes: Axes, told: Told) -> None:
     lines = [line for line in told.run.checkpoints if line.edits]
     names = list(dict.fromkeys(name for line in lines for name in line.distance))
     for at, (name, text) in enumerate(zip(names, short_names(names), strict=True)):
-        values = [finite(line.distance.get(name, {}).get("l2_per_param")) for line in lines]
-        drawn = [float("nan") if value is None else value for value in values]
+        drawn = _drawn([line.distance.get(name, {}).get("l2_per_param") for line in lines])
         colour = COLOURS[at % len(COLOURS)]
         axes.plot([line.edits for line in lines], drawn, color=colour, label=clean(text))

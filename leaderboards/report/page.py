@@ -8,19 +8,17 @@ import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..analysis.analyse import analyse
 from ..analysis.constants import Constants
 from ..analysis.journal import RunJournal
-from ..analysis.properties import ensure_same_protocol, label, properties
+from ..analysis.properties import ensure_same_protocol, properties
 from . import chart as geometry
 from .cite import BIBTEX
 from .content import card, shown_triangle
-from .course import Told, ages, charts
+from .course import ages, charts, sample, tell
 from .tables import (
     chart_table,
     constants_table,
@@ -52,15 +50,14 @@ def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> st
     """
     constants = constants or Constants()
     ensure_same_protocol(runs)
-    names = run_names(runs)
-    told = [Told(name, run, analyse(run, constants)) for name, run in zip(names, runs, strict=True)]
+    told = tell(runs, constants)
     longest = max(len(run.edits) for run in runs)
     cards = [card(at, each, longest) for at, each in enumerate(told)]
     drawn, by_age = charts(told), ages(told)
     triangles = [each for at, run in enumerate(told) if (each := shown_triangle(at, run))]
     tables = [
         numbers_table(told),
-        properties_table(properties(runs, constants)),
+        properties_table(properties(runs, constants, [each.found for each in told])),
         *disabling_tables(told),
     ]
     for_script = {
@@ -95,28 +92,6 @@ def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> st
     )
 
 
-def run_names(runs: Sequence[RunJournal]) -> list[str]:
-    """Name the runs by editor; those of one editor by their sample, or else their folder."""
-    editors = [label(run) for run in runs]
-    if len(set(editors)) == len(editors):
-        return editors
-    with_sample = [
-        f"{name}, sample {_sample(run)}" for name, run in zip(editors, runs, strict=True)
-    ]
-    if len(set(with_sample)) == len(with_sample):
-        return with_sample
-    return [f"{name} ({run.folder.name})" for name, run in zip(editors, runs, strict=True)]
-
-
-def _part(run: RunJournal, part: str) -> dict[str, Any]:
-    found = run.config.get(part)
-    return found if isinstance(found, dict) else {}
-
-
-def _sample(run: RunJournal) -> Any:
-    return _part(run, "data").get("sample", "?")
-
-
 def _title(runs: Sequence[RunJournal]) -> str:
     editors = list(dict.fromkeys(run.editor for run in runs))
     edits = max(len(run.edits) for run in runs)
@@ -125,9 +100,9 @@ def _title(runs: Sequence[RunJournal]) -> str:
 
 
 def _setting(runs: Sequence[RunJournal]) -> str:
-    suite, data, model = (_part(runs[0], part) for part in ("suite", "data", "model"))
-    samples = sorted({str(_sample(run)) for run in runs})
-    started = sorted(str(_part(run, "provenance").get("started", ""))[:10] for run in runs)
+    suite, data, model = (runs[0].part(part) for part in ("suite", "data", "model"))
+    samples = sorted({str(sample(run)) for run in runs})
+    started = sorted(str(run.part("provenance").get("started", ""))[:10] for run in runs)
     parts = [
         f"suite {suite.get('name', '?')}@{suite.get('version', '?')}",
         f"{data.get('edits', '?')} edits from {data.get('source', '?')} data",

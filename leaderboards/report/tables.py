@@ -11,11 +11,11 @@ from ..analysis.journal import RunJournal
 from ..analysis.properties import PropertyRow
 from ..analysis.properties_table import CAPTION, HEADINGS, cells
 from ..analysis.records import Disabling, Estimate
-from ..analysis.series import distances, downstream, first_of, immediate, retained
+from ..analysis.series import distances, downstream, finite, first_of, immediate, retained
 from ..analysis.show import interval
 from ..show import number, percent
 from .chart import Chart, short
-from .course import Told, finite
+from .course import Told
 
 _ROWS_OF_CHART = 12
 
@@ -167,7 +167,7 @@ def costs_table(told: Sequence[Told]) -> Table:
                 short(cost.seconds_prepare) if cost else "-",
                 f"{cost.peak_memory_bytes / 2**30:.2f}" if cost else "-",
                 f"{cost.tokens_scored:,}" if cost else "-",
-                str(_provenance(run).get("device", "?")),
+                str(run.part("provenance").get("device", "?")),
             ]
         )
     headings = [
@@ -177,25 +177,16 @@ def costs_table(told: Sequence[Told]) -> Table:
     return _without_empty(Table("Costs", headings, rows))
 
 
-def _provenance(run: RunJournal) -> dict[str, Any]:
-    found = run.config.get("provenance")
-    return found if isinstance(found, dict) else {}
-
-
 def provenance_table(told: Told) -> Table:
     """Return all that a run's configuration says of where its numbers come from."""
     rows = [["notes", note] for note in told.run.notes]
     for part in ("model", "data", "suite", "protocol", "provenance"):
-        values = told.run.config.get(part)
-        if isinstance(values, dict):
-            rows += [[f"{part}.{key}", text(value)] for key, value in values.items()]
-    editor = told.run.config.get("editor")
-    if isinstance(editor, dict):
-        hparams = editor.get("hparams")
-        rows += [["editor.hparams_source", text(editor.get("hparams_source"))]]
-        if isinstance(hparams, dict):
-            rows += [[f"hparams.{key}", text(value)] for key, value in hparams.items()]
-        rows += [["editor.code_sha256", text(editor.get("code_sha256"))]]
+        rows += [[f"{part}.{key}", text(value)] for key, value in told.run.part(part).items()]
+    editor = told.run.part("editor")
+    rows += [["editor.hparams_source", text(editor.get("hparams_source"))]]
+    if isinstance(hparams := editor.get("hparams"), dict):
+        rows += [[f"hparams.{key}", text(value)] for key, value in hparams.items()]
+    rows += [["editor.code_sha256", text(editor.get("code_sha256"))]]
     rows += [[f"sha256 {name}", digest] for name, digest in told.found.journal_sha256.items()]
     return Table(f"Provenance of {told.label}", ["what", "value"], rows)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..analysis.journal import EditLine, RunJournal
 from ..analysis.records import Analysis
-from ..analysis.series import norms
+from ..analysis.series import finite, norms
 
 MOST = 6
 _TEXTS = 3
@@ -60,7 +59,7 @@ def worst_edits(run: RunJournal, found: Analysis) -> list[WorstEdit]:
 
 
 def _candidates(run: RunJournal, found: Analysis) -> Iterator[tuple[int, str]]:
-    spikes = sorted(found.spikes, key=lambda spike: -_size(spike.ratio))
+    spikes = sorted(found.spikes, key=lambda spike: -spike.size)
     for spike in spikes:
         if spike.confirmation.confirmed:
             yield spike.edit, "the model broke here"
@@ -77,10 +76,6 @@ def _candidates(run: RunJournal, found: Analysis) -> Iterator[tuple[int, str]]:
         yield line.edit, "neighbors lost"
 
 
-def _size(ratio: float | None) -> float:
-    return math.inf if ratio is None else ratio
-
-
 def _told(
     run: RunJournal, line: EditLine, why: str, ratio: float | None, sizes: list[float]
 ) -> WorstEdit:
@@ -95,7 +90,7 @@ def _told(
         after,
         line.target_new.strip(),
         (line.target_true or "").strip(),
-        norm if norm is not None and math.isfinite(norm) else None,
+        finite(norm),
         ratio,
         line.editor.get("division_factor"),
         line.metrics.get("ns"),

@@ -52,6 +52,18 @@ def test_analyze_as_json_elsewhere(seqedit: Command, broken_run: Path, tmp_path:
     assert not (broken_run / "analysis.json").exists()
 
 
+def test_a_link_in_a_strangers_run_is_not_followed(
+    seqedit: Command, broken_run: Path, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    for name in ("analysis.json", "analysis.json.tmp"):
+        (broken_run / name).symlink_to(precious)
+    precious.write_text("mine", encoding="utf-8")
+    assert seqedit("analyze", broken_run, *FAST).code == 0
+    assert precious.read_text(encoding="utf-8") == "mine"
+    assert not (broken_run / "analysis.json").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -152,14 +152,27 @@ def test_more_controls_than_facts(run_folder: Path, here: dict[str, Any]) -> Non
 # --- Keys ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "hparams"),
+    [
+        ("rome", {}),
+        ("rome", {"mom2_adjustment": False}),
+        ("p_rome", {}),
+        ("memit", {"layers": [1]}),
+        ("memit_seq", {"layers": [1]}),
+        ("alphaedit", {"layers": [1]}),
+    ],
+)
 def test_overlap_is_what_an_edit_writes_at_another_key(
+    name: str,
+    hparams: dict[str, Any],
     make_editor: Callable[..., Editor],
     make_model: Callable[..., Any],
     requests: list[EditRequest],
 ) -> None:
-    """The definition, against the change that ROME really makes."""
+    """The definition, against the change that the editor really makes."""
     model = make_model("gpt2")
-    editor: Any = make_editor("rome", model)
+    editor: Any = make_editor(name, model, **hparams)
     rows = overlaps(editor, requests, Silent())
     assert [len(row) for row in rows] == [0, 1, 2, 3]
     keys = [

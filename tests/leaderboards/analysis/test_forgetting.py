@@ -64,6 +64,12 @@ def test_by_age() -> None:
     assert (ages["10 to 24"].value, ages["10 to 24"].count) == (0.0, 10)
 
 
+def test_a_share_of_tokens_is_nothing_to_lose() -> None:
+    """Half of an answer's tokens is no success and no failure."""
+    edits = [fact(1), fact(2, 0.5)]
+    assert forgetting(journal(edits, [1.0], [1.0, 0.5]), C) == []
+
+
 def test_an_edit_asked_ten_times_is_not_ten_edits() -> None:
     """One of two facts is lost at all of fifteen checkpoints: nobody knows the share."""
     edits = [fact(number, 1.0 if number < 3 else 0.0) for number in range(1, 31)]
@@ -144,6 +150,11 @@ def test_keys_decide_where_they_are_known() -> None:
 
 def test_a_fact_that_never_worked_cannot_be_lost() -> None:
     assert causes(journal([fact(1, 0.0), fact(2)], [0.0, 1.0])).lost == []
+
+
+def test_all_that_was_lost_is_counted() -> None:
+    found = causes(journal([fact(number) for number in range(1, 251)], [0.0] * 250))
+    assert (found.num_lost, len(found.lost)) == (249, 200)
 
 
 def test_relations_of_suspects_against_relations_of_others() -> None:

@@ -44,6 +44,10 @@ def test_a_torn_last_line_is_left_out_and_said(folder: Path) -> None:
         (lambda lines: [lines[0][:-5], lines[1]], "line 1 is not JSON"),
         (lambda lines: ["[1, 2]", *lines], "line 1, field top level"),
         (lambda lines: [lines[0].replace('"edit":1', '"edit":"one"')], "line 1, field edit"),
+        (
+            lambda lines: [lines[0].replace('"es":', '"es":1e999,"old":')],
+            "line 1, field metrics.es",
+        ),
         (lambda lines: ["[" * 100_000, *lines], "line 1 is not JSON"),
         (lambda lines: [], "no edit has been made yet"),
     ],
@@ -57,6 +61,17 @@ def test_a_wrong_line_is_named(
     with pytest.raises(ResultError, match=r"edits\.jsonl") as error:
         read_run(folder)
     assert says in str(error.value)
+
+
+def test_overlaps_of_another_run_are_refused(folder: Path) -> None:
+    lines = [{"edit": number, "overlaps": [0.1] * (number - 1)} for number in range(1, 31)]
+    path = folder / "overlaps.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    assert len(read_run(folder).overlaps) == 30
+    lines[7]["overlaps"] = [0.1]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    with pytest.raises(ResultError, match=r"line 8 is not that of edit 8 with 7 overlaps"):
+        read_run(folder)
 
 
 def test_not_a_run(tmp_path: Path, folder: Path) -> None:

@@ -64,6 +64,17 @@ def test_words() -> None:
     assert forgetful.locality_lost == pytest.approx(0.1, abs=0.02)
 
 
+def test_shares_of_tokens_keep_their_value() -> None:
+    """A mean of shares is no number of successes: not rounded, and no Wilson interval."""
+    made = run(Story(num_edits=20))
+    edits = [
+        line.model_copy(update={"metrics": {"efficacy": 0.34 if line.edit > 1 else 1.0}})
+        for line in made.edits
+    ]
+    found = row(dataclasses.replace(made, edits=edits)).efficacy
+    assert (found.value, found.low) == (pytest.approx(0.373), pytest.approx(0.34))
+
+
 def test_from_three_runs_on_intervals_are_over_runs() -> None:
     two = row(*(run(Story(num_edits=60), sample) for sample in (1, 2)))
     three = row(*(run(Story(num_edits=60), sample) for sample in (1, 2, 3)))

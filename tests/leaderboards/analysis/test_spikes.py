@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,18 @@ def test_a_norm_that_is_no_number_is_a_spike_once() -> None:
 def test_a_call_is_found_once() -> None:
     norms = [1.0] * 40 + [50.0] * 10 + [1.0] * 10
     assert edits(norms, batch_size=10) == [41]
+
+
+@pytest.mark.parametrize("call", [0, 1, 2, 7])
+def test_calls_larger_than_the_window_are_compared_with_other_calls(call: int) -> None:
+    norms = [1.0] * 1000
+    norms[100 * call : 100 * call + 100] = [30.0] * 100
+    assert edits(norms, batch_size=100) == [100 * call + 1]
+
+
+def test_single_facts_are_no_measure_for_a_call_of_many() -> None:
+    """Fifty updates in one have fifty times the room: sqrt(50) is no spike, nor are 12."""
+    assert edits([12.0] * 200, batch_size=50, controls=[1.0] * 100) == []
 
 
 def test_nothing_moves() -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from ..results import ResultError
+from .results import ResultError
 
 
-def write_text(path: Path, text: str) -> Path:
+def write_whole(path: Path, content: str | bytes) -> Path:
     """Write a file; a crash leaves the old one or the new one.
 
     Raises:
         ResultError: it cannot be written.
     """
+    data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        # A new file: a link of this name in a folder from somebody else is not followed.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as stream:
+            stream.write(data)
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):
