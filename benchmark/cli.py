@@ -121,7 +121,7 @@ def run_command(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Run directory; default: runs/<suite>/<model>/<editor>/<time>."),
+        typer.Option(help="Run directory; default: in runs/, by suite, model, editor and time."),
     ] = None,
     cache_dir: CacheDir = DEFAULT_CACHE,
     save_every: Annotated[
@@ -233,7 +233,7 @@ def list_command(
     table = Table(box=None, pad_edge=False)
     headings, rows = listing.LISTINGS[what]()
     for heading in headings:
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
@@ -299,7 +299,9 @@ def moments_command(
         str | None,
         typer.Option(help="Layers, e.g. 3,4,5; default: all that our editors need for this model."),
     ] = None,
-    mom2_dtype: Annotated[str, typer.Option(help="Type of the sums, or float64.")] = "float32",
+    mom2_dtype: Annotated[
+        str, typer.Option(help="Type of the sums: float32 or float64.")
+    ] = "float32",
     trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
     cache_dir: CacheDir = DEFAULT_CACHE,
@@ -308,11 +310,11 @@ def moments_command(
     from .display import display_for
     from .moments import precompute
 
-    console = Console()
+    console, source = Console(), _moment_source(text, hub, from_npz)
     with display_for(console) as display:
         moments = precompute(
             model=model,
-            source=_moment_source(text, hub, from_npz),
+            source=source,
             num_tokens=tokens,
             layers=_layers(layers),
             mom2_dtype=mom2_dtype,
@@ -327,8 +329,13 @@ def moments_command(
             str(moment.layer), str(moment.tokens), f"{moment.condition:.3g}", Text(moment.source)
         )
     console.print(table)
-    use = f"mom2_source={moments[0].source}"
-    console.print(f"use: --hparams {use}", markup=False, highlight=False, soft_wrap=True)
+    use = [f"mom2_source={moments[0].source if source == 'auto' else source}"]
+    if tokens is not None and from_npz is None:  # of published files all are used
+        use.append(f"mom2_n_tokens={tokens}")
+    if mom2_dtype != "float32":
+        use.append(f"mom2_dtype={mom2_dtype}")
+    options = " ".join(f"--hparams {each}" for each in use)
+    console.print(f"use: {options}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _moment_source(text: Path | None, hub: str | None, from_npz: Path | None) -> str:

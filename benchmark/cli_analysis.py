@@ -101,7 +101,9 @@ def analyze_command(
 def properties_command(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, several of each editor.")],
     settings: Settings = None,
-    format: Annotated[Literal["table", "markdown", "json"], typer.Option()] = "table",
+    format: Annotated[
+        Literal["table", "markdown", "json"], typer.Option(help="How to print it.")
+    ] = "table",
 ) -> None:
     """Derive the table of the editors' properties (the paper's Table 3) from runs."""
     from ..leaderboards.analysis import properties_table
@@ -197,7 +199,7 @@ def hunt_command(
         list[str] | None, typer.Option(help="key=value, may be repeated; values in YAML.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder; default: runs/hunt/<model>/<editor>.")
+        Path | None, typer.Option(help="Folder; default: in runs/hunt/, by model and editor.")
     ] = None,
     cache_dir: CacheDir = DEFAULT_CACHE,
     json: Json = False,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ..editors import get_editor, load_editor_file
 from ..tasks import InputError
+from ..tasks.cases import keep_tokenizer
 from ..tasks.documents import source_from
 from ..tasks.edits import load_stream
 from .config import RunConfig
@@ -85,6 +86,8 @@ class EditedLM(SequentialEditLM):
             cache_dir=config.cache_dir,
             trust_remote_code=config.trust_remote_code,
         )
+        # Tasks ask for it by this name, which may be an alias that no hub knows.
+        keep_tokenizer(pretrained, loaded.tokenizer)
         instance, held = None, ExitStack()
         if num_edits:
             instance = make_ready(config, editor_class, loaded, Silent()).editor

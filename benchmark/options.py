@@ -22,7 +22,11 @@ DataDir = Annotated[
     typer.Option(help="Folder with the official data files.", envvar="SEQEDIT_DATA_DIR"),
 ]
 DataSource = Annotated[
-    str | None, typer.Option(help="bundled, folder or hub; default: the folder, else the suite's.")
+    str | None,
+    typer.Option(
+        help="bundled, folder or hub; default: the folder if one is named, else what the suite "
+        "says, else bundled."
+    ),
 ]
 IncludePath = Annotated[
     Path | None,

@@ -14,10 +14,10 @@ from ..editors import get_editor, resolve_hparams
 from ..editors._architecture import Architecture
 from ..tasks import EditCase
 from ..tasks.edits import STREAMS, load_stream
-from ..tasks.errors import InputError, shown, unknown_name
+from ..tasks.errors import InputError, unknown_name
 from ..tasks.requests import counterfact_case, edit_row_case, zsre_case
 from ..tasks.sources import Source, read_records, recording
-from ..tasks.yamltext import parse_yaml
+from ..tasks.yamltext import key_values
 from .model import load_model
 from .observer import Observer
 
@@ -258,17 +258,7 @@ def train_editor(
 
 
 def _settings(cls: Any, items: Sequence[str]) -> Any:
-    values: dict[str, Any] = {}
-    for item in items:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise InputError(f"--training {shown(item)}: write key=value")
-        if key not in cls.model_fields:
-            raise unknown_name("training setting", key, cls.model_fields)
-        try:
-            values[key] = parse_yaml(text)
-        except ValueError as error:
-            raise InputError(f"--training {shown(item)}: the value is not YAML: {error}") from None
+    values = key_values("--training", items, "training setting", cls.model_fields)
     try:
         return cls.model_validate(values)
     except ValidationError as error:

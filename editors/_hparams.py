@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from ..tasks.errors import InputError, shown, unknown_name
-from ..tasks.yamltext import parse_yaml
+from ..tasks.errors import InputError
+from ..tasks.yamltext import key_values
 from ._base import Editor, Hparams, ModelShape
 
 
@@ -37,21 +37,6 @@ def _load(editor: str) -> dict[str, Any]:
 def about_editor(editor: str) -> dict[str, Any]:
     """Return what the editor's or wrapper's YAML says, or nothing for other people's editors."""
     return _load(editor).get("about", {})
-
-
-def _parse_overrides(editor: str, overrides: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for item in overrides:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise InputError(f"--hparams {shown(item)}: write key=value")
-        if key not in known:
-            raise unknown_name(f"hyper-parameter of {editor}", key, known)
-        try:
-            values[key] = parse_yaml(text)
-        except ValueError as error:
-            raise InputError(f"--hparams {shown(item)}: the value is not YAML: {error}") from None
-    return values
 
 
 def resolve_hparams(
@@ -82,7 +67,7 @@ def resolve_hparams(
     }
     known = [field for field in cls.Hparams.model_fields if field not in settings]
     known += [f"{name}.{key}" for name, each in settings.items() for key in each.model_fields]
-    own = _parse_overrides(editor, overrides, known)
+    own = key_values("--hparams", overrides, f"hyper-parameter of {editor}", known)
     values, source = _chosen(base, cls.Hparams, model_name, shape, tiny=tiny)
     for wrapper, own_class in settings.items():
         values[wrapper], where = _chosen(wrapper, own_class, model_name, shape, tiny=tiny)

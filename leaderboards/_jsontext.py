@@ -1,4 +1,8 @@
-"""JSON of files from anyone: what readers in other languages would not take is refused."""
+"""JSON of files from anyone: what readers in other languages would not take is refused.
+
+`tasks/jsontext.py` does so for data files: neither folder imports the other, and no library takes a
+key that is there twice for a mistake. `tests/robustness/test_json.py` holds both to the same.
+"""
 
 from __future__ import annotations
 

@@ -40,13 +40,31 @@ def mean_over_cases(items: Sequence[CaseValue]) -> float:
     return fmean(fmean(values) for values in by_case.values())
 
 
+_LOADED: dict[str, Tokenizer] = {}
+
+
+def keep_tokenizer(name: str, tokenizer: Tokenizer) -> None:
+    """Let `load_tokenizer` return this one for a name, which may be an alias of ours."""
+    _LOADED[name] = tokenizer
+
+
 def load_tokenizer(name: Any) -> Tokenizer | None:
-    """Return the tokenizer of that name or folder; None if the metadata names none."""
+    """Return the tokenizer of that name or folder; None if the metadata names none.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
     if not isinstance(name, str):
         return None
+    if name in _LOADED:
+        return _LOADED[name]
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # a spoilt or missing one can fail in any of a few libraries
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"cannot load the tokenizer {name!r}: {reason}") from error
 
 
 def count_tokens(tokenizer: Tokenizer | None, prompt: str, target: str) -> int:

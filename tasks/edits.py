@@ -197,14 +197,17 @@ def _counterfact_subjects(source: Source, records: _Records) -> tuple[list[int],
     Raises:
         InputError: the file is as large as the official one, and is another.
     """
+    name = "counterfact"
     if len(records.cases) != COUNTERFACT_RECORDS:
         if source.name != "folder" or not source.find("counterfact_all_edits.jsonl"):
             return _own_subjects(records)
-        records = _load(source, "counterfact-edits")
+        name = "counterfact-edits"
+        records = _load(source, name)
     unique = _with_new_subject(records.cases)
     official = order_hash(unique) == COUNTERFACT_UNIQUE_SUBJECTS_SHA
     if len(records.cases) == COUNTERFACT_RECORDS and not official:
         raise InputError(
-            "the file has 21,919 records like CounterFact but other subjects: not the official file"
+            f"{source.require(*_FILES[name][0])}: 21,919 records, as CounterFact has, of other "
+            "subjects: not the official file"
         )
     return unique, "paper order of CounterFact"

@@ -152,14 +152,14 @@ def read_text(path: Path) -> str:
     """Return a text file's content, without a byte-order mark.
 
     Raises:
-        InputError: it cannot be read, or is not UTF-8; says at which byte.
+        InputError: it cannot be read, or is not UTF-8; says at which byte of which line.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not readable as UTF-8 text: {error.reason} at byte {error.start}"
-        ) from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        where = f"at byte {error.start}, in line {line}"
+        raise InputError(f"{path}: not readable as UTF-8 text: {error.reason} {where}") from None
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -176,50 +176,30 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
     """
     if path.suffix == ".parquet":
         yield from _read_parquet(path)
-    elif path.suffix == ".jsonl":
-        yield from _read_lines(path)
-    else:
-        try:
-            records = parse_json(read_text(path))
-        except InputError:
-            raise
-        except ValueError as error:
-            raise _not_json(str(path), error) from None
-        if not isinstance(records, list):
-            raise InputError(f"{path}: expected a list of records, found {_kind(records)}")
-        for number, record in enumerate(records):
-            yield f"{path}: record {number}", record
+        return
+    text = read_text(path)
+    if path.suffix == ".jsonl":
+        # Not splitlines, which also breaks at separators that JSON allows inside a text.
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.strip():
+                yield f"{path}:{number}", _decode(line, path, line=number)
+        return
+    records = _decode(text, path)
+    if not isinstance(records, list):
+        raise InputError(f"{path}: expected a list of records, found {type(records).__name__}")
+    for number, record in enumerate(records):
+        yield f"{path}: record {number}", record
 
 
-def _not_json(path: str, error: ValueError, line: int | None = None) -> InputError:
-    if isinstance(error, JSONDecodeError):
-        found = f"{error.msg} (column {error.colno})"
-        return InputError(f"{path}:{line or error.lineno}: not JSON: {found}")
-    return InputError(f"{path}{'' if line is None else f':{line}'}: not JSON: {error}")
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
-
-
-def _read_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    number = 0
+def _decode(text: str, path: Path, line: int | None = None) -> Any:
+    """Return what a JSON text says; `line` is where it stands, if it is one of many."""
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    where = f"{path}:{number}"
-                    try:
-                        record = parse_json(line)
-                    except ValueError as error:
-                        raise _not_json(str(path), error, line=number) from None
-                    yield where, record
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not readable as UTF-8 text behind line {number}: {error.reason}"
-        ) from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
+        return parse_json(text)
+    except JSONDecodeError as error:
+        found = f"{error.msg} (column {error.colno})"
+        raise InputError(f"{path}:{line or error.lineno}: not JSON: {found}") from None
+    except ValueError as error:
+        raise InputError(f"{path}{f':{line}' if line else ''}: not JSON: {error}") from None
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:

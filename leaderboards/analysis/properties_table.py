@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ..show import plain
 from .properties import PropertyRow
+from .records import Estimate
 from .show import interval, table
 
 HEADINGS = (
@@ -30,22 +31,25 @@ CAPTION = (
 )
 
 
-def cells(row: PropertyRow, break_: str = ", ") -> list[str]:
-    """Return a row as text, each word behind a break from its number."""
+def cells(row: PropertyRow, *, stacked: bool = False) -> list[str]:
+    """Return a row as text: number, interval and word beside or below each other."""
+
+    def worded(found: Estimate, word: str) -> str:
+        number = interval(found)
+        if stacked:
+            number = number.replace(" (", "\n").removesuffix(")")
+        return number if word == "-" else number + ("\n" if stacked else ", ") + word
+
     return [
         row.editor,
         str(row.runs),
-        _worded(interval(row.efficacy), row.efficacy_word, break_),
-        _worded(interval(row.locality), row.locality_word, break_),
+        worded(row.efficacy, row.efficacy_word),
+        worded(row.locality, row.locality_word),
         before_collapse(row),
-        _worded(interval(row.downstream_loss), row.downstream_word, break_),
-        _worded(interval(row.forgetting), row.forgetting_word, break_),
+        worded(row.downstream_loss, row.downstream_word),
+        worded(row.forgetting, row.forgetting_word),
         disabling(row),
     ]
-
-
-def _worded(number: str, word: str, break_: str) -> str:
-    return number if word == "-" else f"{number}{break_}{word}"
 
 
 def before_collapse(row: PropertyRow) -> str:
@@ -78,11 +82,8 @@ def as_table(rows: Sequence[PropertyRow]) -> Table:
     made = table(HEADINGS)
     made.padding = (0, 1, 0, 0)
     for row in rows:
-        editor, *others = cells(row, "\n")
-        # Number, interval and word below each other.
-        lines = (cell.replace(" (", "\n").replace(")", "").split("\n") for cell in others)
-        made.add_row(plain(editor), *(Text("\n").join(map(plain, each)) for each in lines))
-        made.add_row()
+        lines = (cell.split("\n") for cell in cells(row, stacked=True))
+        made.add_row(*(Text("\n").join(map(plain, each)) for each in lines), end_section=True)
     for column in made.columns[1:]:
         # As narrow as its longest word, which is never broken: all columns fit into 80.
         words = " ".join(map(str, (column.header, *column.cells))).split()

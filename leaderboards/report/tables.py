@@ -105,7 +105,7 @@ def properties_table(rows: Sequence[PropertyRow]) -> Table:
     return Table(
         "Properties (the paper's Table 3, by rules)",
         HEADINGS,
-        [cells(row, "\n") for row in rows],
+        [cells(row, stacked=True) for row in rows],
         CAPTION.format(over=units),
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM, BloomConfig, PreTrainedTokenizerFast
@@ -485,8 +486,20 @@ def test_moments_into_the_cache(seqedit: Command, tiny_folder: Path, tmp_path: P
     options = ["--model", tiny_folder, "--tokens", "500", "--layers", "1,2", "--cache-dir", cache]
     done = seqedit("moments", *options)
     assert (done.code, done.err) == (0, "")
-    assert "use: --hparams mom2_source=bundled" in done.out
+    assert "use: --hparams mom2_source=bundled --hparams mom2_n_tokens=500\n" in done.out
     assert len(list((cache / "moments").glob("*.safetensors"))) == 2
+
+
+def test_what_is_said_to_be_used_names_the_folder_in_full(
+    seqedit: Command, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    name = "transformer.h.1.mlp.c_proj_float32_mom2_100.npz"
+    np.savez(folder / name, **{"mom2.mom2": np.eye(48), "mom2.count": 9})
+    done = seqedit("moments", "--model", tiny_folder, "--layers", "1", "--from-npz", folder)
+    assert (done.code, done.err) == (0, "")
+    assert f"use: --hparams mom2_source=npz:{folder}\n" in done.out
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 import torch
 
+from seqedit_bench.benchmark import model
 from seqedit_bench.benchmark.edited_lm import EditedLM
-from seqedit_bench.tasks import InputError
+from seqedit_bench.tasks import InputError, cases
+from seqedit_bench.tasks.counterfact.scores import rewrite_documents
 
 MODEL_ARGS = "pretrained={folder},editor=ft_c,num_edits=4,hparams=layers=[1];norm_constraint=0.05"
 
@@ -104,9 +106,22 @@ def test_without_edits_it_is_the_model_itself(tiny_folder: Path) -> None:
     assert lm.model.config.model_type == "gpt2"
 
 
+def test_tasks_count_tokens_under_the_name_that_the_model_has(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alias is no name of the hub's."""
+    with pytest.raises(InputError, match=r"cannot load the tokenizer '\./tiny'"):
+        rewrite_documents(pretrained="./tiny", num_edits=2)
+    monkeypatch.setattr(model, "locate_model", lambda *_, **__: str(tiny_folder))
+    monkeypatch.setattr(cases, "_LOADED", {})
+    lm = EditedLM("./tiny")
+    for document in rewrite_documents(pretrained="./tiny", num_edits=2)["test"]:
+        assert document["tokens_new"] == len(lm.tok_encode(document["target_new"]))
+
+
 def test_later_versions_of_the_harness_will_find_us() -> None:
-    (model,) = [each for each in entry_points(group="lm_eval.models") if each.name == "seqedit"]
-    assert model.load() is EditedLM
+    (ours,) = [each for each in entry_points(group="lm_eval.models") if each.name == "seqedit"]
+    assert ours.load() is EditedLM
     (tasks,) = [each for each in entry_points(group="lm_eval.tasks") if each.name == "seqedit"]
     folder = Path(str(tasks.load().__file__)).parent
     assert (folder / "counterfact" / "counterfact_es.yaml").is_file()

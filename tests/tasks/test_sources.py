@@ -132,6 +132,7 @@ def test_list_entries_are_numbered(tmp_path: Path) -> None:
         ("a.jsonl", b'{"case_id": 1' + b"0" * 5000 + b"}", r"a.jsonl:1: not JSON"),
         ("a.json", b'[\n{"a": 1},\n{"a" 2}\n]', r"a.json:3: not JSON"),
         ("a.json", b'["\xff"]', r"a.json: not readable as UTF-8 text: .* at byte 2"),
+        ("a.jsonl", b'{"a": 1}\n{"a": "\xff"}', r"a.jsonl: not readable .* at byte 16, in line 2"),
         ("a.json", b"[" * 100_000, r"a.json: not JSON: nested too deeply"),
         ("a.json", b'[{"case_id": 1' + b"0" * 5000 + b"}]", r"a.json: not "),
         ("a.json", b'{"a": 1}', r"a.json: expected a list of records, found dict"),

@@ -15,7 +15,12 @@ from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.analysis.constants import Constants
 from seqedit_bench.leaderboards.analysis.journal import RunJournal, Values
 from seqedit_bench.leaderboards.analysis.properties import PropertyRow, properties
-from seqedit_bench.leaderboards.analysis.properties_table import as_json, as_markdown, as_table
+from seqedit_bench.leaderboards.analysis.properties_table import (
+    as_json,
+    as_markdown,
+    as_table,
+    cells,
+)
 from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
 
 FAST = Constants(permutations=199, bootstrap=100)
@@ -110,6 +115,11 @@ def test_formats() -> None:
     Console(file=stream, width=160).print(as_table(rows))
     text = stream.getvalue()
     assert "149" in text and ">300" in text and "not tried" in text
+    narrow = io.StringIO()
+    Console(file=narrow, width=80).print(as_table(rows))
+    parts = [part for cell in cells(rows[0], stacked=True) for part in cell.split()]
+    for whole in ("downstream", "forgetting", "disabling", "<b>|memit", *parts):
+        assert whole in narrow.getvalue(), "broken in the middle"
     markdown = as_markdown(rows)
     assert "&lt;b>\\|memit" in markdown
     assert {line.count(" | ") for line in markdown.splitlines() if line.startswith("| ")} == {7}
