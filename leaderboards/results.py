@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,11 +26,13 @@ class ResultError(ValueError):
     """A result file that cannot be used: says which, where in it, and why."""
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A record with no other fields than those it declares."""
+
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class SuiteInfo(_Record):
+class SuiteInfo(Record):
     name: str
     """Suite that was run."""
     version: Count
@@ -38,7 +41,7 @@ class SuiteInfo(_Record):
     """Digest of the suite file."""
 
 
-class EditorInfo(_Record):
+class EditorInfo(Record):
     name: str
     """Registered name."""
     kind: Literal["weights", "hooks", "context"]
@@ -55,7 +58,7 @@ class EditorInfo(_Record):
     """What preparation left on record: context templates, second moments."""
 
 
-class ModelInfo(_Record):
+class ModelInfo(Record):
     name: str
     """As the user named it: alias, hub id or folder name."""
     model_type: str
@@ -70,7 +73,7 @@ class ModelInfo(_Record):
     """Whether code that came with the model was allowed to run."""
 
 
-class DataInfo(_Record):
+class DataInfo(Record):
     source: Literal["bundled", "folder", "hub"]
     """Where the records come from."""
     files_sha256: dict[str, str]
@@ -85,7 +88,7 @@ class DataInfo(_Record):
     """Digest of the case ids in the order of the edits."""
 
 
-class ProtocolInfo(_Record):
+class ProtocolInfo(Record):
     mode: Literal["instance-sequential", "batch-sequential", "batch-single"]
     """Whether one fact is edited at a time, several, or all at once."""
     num_edits: Positive
@@ -104,7 +107,7 @@ class ProtocolInfo(_Record):
     """How curves of single edits are drawn."""
 
 
-class Ending(_Record):
+class Ending(Record):
     """How far the sequence of edits came, and what became of them."""
 
     edits_done: Positive
@@ -117,7 +120,7 @@ class Ending(_Record):
     """First edit after which something was not finite: weights, log-likelihoods, losses."""
 
 
-class CurveRecord(_Record):
+class CurveRecord(Record):
     edits: list[Count]
     """Edits done."""
     mean_5: list[float | None]
@@ -126,7 +129,7 @@ class CurveRecord(_Record):
     """Means of the last fifty edits, fewer near the start."""
 
 
-class RetentionRecord(_Record):
+class RetentionRecord(Record):
     edits: list[Count]
     """Edits done, one entry a checkpoint."""
     instant: list[float | None]
@@ -137,14 +140,14 @@ class RetentionRecord(_Record):
     """Share of all edits so far that succeed now."""
 
 
-class TaskRecord(_Record):
+class TaskRecord(Record):
     edits: list[Count]
     """Edits done, one entry a measurement."""
     metrics: dict[str, list[float | None]]
     """Values by metric, the headline first."""
 
 
-class TransferRecord(_Record):
+class TransferRecord(Record):
     """Edits made in question form and asked as statements."""
 
     edits: Count
@@ -166,7 +169,7 @@ class TransferRecord(_Record):
     unedited_completion_success: float | None
 
 
-class SingleEditsRecord(_Record):
+class SingleEditsRecord(Record):
     """Edits made one by one on the unedited model."""
 
     edits: str
@@ -179,7 +182,7 @@ class SingleEditsRecord(_Record):
     transfer: TransferRecord | None
 
 
-class Curves(_Record):
+class Curves(Record):
     immediate: dict[str, CurveRecord] = Field(max_length=_MOST)
     """Metrics measured right after each edit, by name."""
     retention: dict[str, RetentionRecord] = Field(max_length=_MOST)
@@ -192,7 +195,7 @@ class Curves(_Record):
     """Edits done at each measurement of distance."""
 
 
-class Summary(_Record):
+class Summary(Record):
     immediate: dict[str, float] = Field(max_length=_MOST)
     """Means over all edits, measured right after each; `s` is the harmonic mean of the scores."""
     immediate_last_50: dict[str, float]
@@ -212,7 +215,7 @@ class Summary(_Record):
     """Edits beside the sequence, where the suite has them."""
 
 
-class Cost(_Record):
+class Cost(Record):
     edits_per_second: float
     """Editing alone, evaluation aside."""
     seconds_edit: float
@@ -227,7 +230,7 @@ class Cost(_Record):
     """Tokens run through the model for evaluation."""
 
 
-class Result(_Record):
+class Result(Record):
     """What one run measured, with all that is needed to judge it."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -267,16 +270,36 @@ def read_result(path: Path) -> Result:
         path = path / "leaderboard.json"
     if not path.is_file():
         raise ResultError(f"{path}: no such result; name a run directory or a leaderboard.json")
-    if path.stat().st_size > MAX_BYTES:
-        raise ResultError(f"{path}: larger than {MAX_BYTES >> 20} MiB, not a result")
+    return read_record(path, Result, "result", {"schema_version": SCHEMA_VERSION}, MAX_BYTES)
+
+
+_R = TypeVar("_R", bound=Record)
+
+
+def read_record(
+    path: Path, record: type[_R], what: str, expected: Mapping[str, int], most: int
+) -> _R:
+    """Read a file that holds one record.
+
+    Args:
+        path: The file.
+        record: What it shall be.
+        what: How that is called, for messages.
+        expected: Its version, by the field that says it.
+        most: Bytes that it may have.
+
+    Raises:
+        ResultError: it cannot be read, is too large, not JSON, or does not fit; says where.
+    """
     try:
+        if path.stat().st_size > most:
+            raise ResultError(f"{path}: larger than {most >> 20} MiB, not {_a(what)}")
         data = parse_json(path.read_text(encoding="utf-8"))
-        if isinstance(data, dict) and data.get("schema_version") != SCHEMA_VERSION:
-            raise ResultError(
-                f"{path}: schema_version {repr(data.get('schema_version'))[:40]}, "
-                f"this program reads {SCHEMA_VERSION}"
-            )
-        return Result.model_validate(data)
+        for key, version in expected.items():
+            if isinstance(data, dict) and data.get(key) != version:
+                found = repr(data.get(key))[:40]
+                raise ResultError(f"{path}: {key} {found}, this program reads {version}")
+        return record.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part)[:40] for part in first["loc"]) or "top level"
@@ -287,6 +310,10 @@ def read_result(path: Path) -> Result:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ResultError(f"{path}: not JSON: {error}") from None
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def json_schema() -> dict[str, Any]:
