@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 PARTS = 5
 """The plain way does a fifth of the work in each repetition, another one each time."""
 FIFTH = "a fifth of the work in each repetition, times five"
-QUICK_SHARE = 8
+QUICK_SHARE = 40
 """One document in so many is asked to be quick."""
 
 
@@ -102,7 +102,7 @@ def _stock(setting: Setting, requests: Sequence[Instance]) -> tuple[int, Any]:
 
 
 def _share(setting: Setting, names: Sequence[str]) -> list[Instance]:
-    """Return the requests of some tasks: of all documents, or of every eighth to be quick."""
+    """Return the requests of some tasks: of all documents, or of some to be quick."""
     requests = setting.requests(names)
     if not setting.quick:
         return requests
@@ -193,7 +193,7 @@ def one_record(setting: Setting) -> Measurement:
 
 def retention(setting: Setting) -> Measurement:
     """Retention after many edits, against scoring their whole records again."""
-    edits = min(200, len(setting.cases)) if not setting.quick else 20
+    edits = min(200, len(setting.cases)) if not setting.quick else 10
     wanted = setting.pairs(setting.requests(["retention"], edits))
     records = [setting.pairs(each) for each in _by_case(setting.requests(ABOUT_AN_EDIT, edits))]
     asked = {_key(pair): at for at, pair in enumerate(wanted)}
