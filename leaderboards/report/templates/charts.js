@@ -8,7 +8,7 @@ const element = (name, text, className) => {
 };
 
 // Reading values off charts, by pointer and arrow keys.
-const followCharts = ({ geometry, charts }, isHidden) => {
+const followCharts = ({ geometry, charts }, isHidden, colour = (run) => run % 8) => {
   const { width, height, left, right, top, bottom } = geometry;
   const svgNS = "http://www.w3.org/2000/svg";
   const followers = [];
@@ -51,14 +51,14 @@ const followCharts = ({ geometry, charts }, isHidden) => {
         const at = nearest(line.edits, edit);
         if (line.y[at] !== null) {
           const dot = document.createElementNS(svgNS, "circle");
-          dot.setAttribute("class", `hit r${line.run % 8}`);
+          dot.setAttribute("class", `hit r${colour(line.run)}`);
           dot.setAttribute("cx", x(line.edits[at]));
           dot.setAttribute("cy", line.y[at]);
           dot.setAttribute("r", 4.5);
           layer.append(dot);
         }
         const part = element("span", `${line.label} `);
-        part.append(element("b", line.text[at], `r${line.run % 8}`));
+        part.append(element("b", line.text[at], `r${colour(line.run)}`));
         parts.push(part);
       }
       readout.replaceChildren(...parts);
