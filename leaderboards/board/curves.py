@@ -96,9 +96,8 @@ def _perplexity(entry: Entry) -> Points:
 def _distance(entry: Entry) -> Points:
     """Return how far the matrix that moved furthest has, relative to its own size."""
     curves = entry.result.curves
-    matrices = [
-        kinds["l2_relative"] for kinds in curves.distance.values() if "l2_relative" in kinds
-    ]
+    found = (kinds.get("l2_relative") for kinds in curves.distance.values())
+    matrices = [values for values in found if values is not None]
     if not matrices:
         return {}
     known = [

@@ -84,6 +84,12 @@ class Row:
         """Who made its runs."""
         return ", ".join(dict.fromkeys(entry.submission.team for entry in self.entries))
 
+    @property
+    def papers(self) -> list[str]:
+        """Links to what should be cited for its numbers."""
+        found = (entry.submission.paper for entry in self.entries)
+        return list(dict.fromkeys(link for link in found if link is not None))
+
     @cached_property
     def identity(self) -> str:
         """Twelve characters that stay when runs are added: permalinks are made of them."""

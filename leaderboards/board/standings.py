@@ -119,7 +119,7 @@ def sort_value(row: Row, name: str) -> float | None:
 def rank(rows: Sequence[Row], measure: Measure) -> list[Ranked]:
     """Rank rows: a rank is one more than the rows that are better by more than chance.
 
-    A row whose interval is wide enough to touch those far above it is no higher than the row before.
+    A row with a wide interval, which touches those far above, is no higher than the row before.
     """
     ordered = sorted(rows, key=sort_key(measure.key))
     better = (sum(clearly_better(other, row, measure) for other in ordered) for row in ordered)

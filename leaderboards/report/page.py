@@ -61,7 +61,7 @@ def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> st
         "charts": [each.for_script() for each in (*drawn, *([by_age] if by_age else []))],
         "triangles": {each.index: each.for_script() for each in triangles},
     }
-    script = template_file("report", "charts.js") + template_file("report", "report.js")
+    script = _joined("charts.js", "report.js")
     return (
         environment("report")
         .get_template("report.html")
@@ -80,12 +80,16 @@ def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> st
             short=geometry.short,
             bibtex=BIBTEX,
             version=version("seqedit-bench"),
-            style=Markup(template_file("report", "look.css") + template_file("report", "report.css")),
+            style=Markup(_joined("look.css", "report.css")),
             script=Markup(script),
             script_hash=Markup(policy_hash(script)),
             data=embedded(for_script),
         )
     )
+
+
+def _joined(*names: str) -> str:
+    return "".join(template_file("report", name) for name in names)
 
 
 def _title(runs: Sequence[RunJournal]) -> str:
