@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..entry import MAX_BYTES, Entry, read_entry
 from ..results import ResultError
+
+_DEEPEST = 20
+"""Levels of lists in lists: no setting needs as many."""
 
 
 class Filed(NamedTuple):
@@ -47,13 +49,25 @@ def _filed(place: str, path: Path) -> Filed:
         if len(set(lengths)) > 1:
             found = " and ".join(str(length) for length in dict.fromkeys(lengths))
             raise ResultError(f"{path}: field {field}: {found} values where there must be as many")
-    try:
-        json.dumps(entry.model_dump(mode="json"))
-    except RecursionError:
-        raise ResultError(f"{path}: not an entry: nested too deeply") from None
+    free = (entry.result.editor.hparams, entry.result.editor.prepared, entry.result.provenance)
+    if not all(_shallow(each) for each in free):
+        raise ResultError(f"{path}: not an entry: settings or provenance nested too deeply")
     # The reader has refused what is larger.
     digest = hashlib.sha256(path.read_bytes()[: MAX_BYTES + 1]).hexdigest()
     return Filed(entry, place, digest, path)
+
+
+def _shallow(value: Any) -> bool:
+    """Return whether a value can be walked through by functions that call themselves."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, (dict, list))
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return not level
 
 
 def _lengths(entry: Entry) -> Iterator[tuple[str, Sequence[int]]]:

@@ -14,16 +14,11 @@ from ..analysis.intervals import mean_of_runs
 from ..analysis.records import Estimate
 from ..analysis.series import EFFICACY, EXACT, headroom_left, with_headroom
 from ..entry import Entry
-from ..show import number, percent, seconds
+from ..show import percent, seconds
 from .sampling import Statistic, drawn, harmonic, kept_of, mean_of, once
 
 HEADROOM = Constants().headroom
-Unit = Literal["percent", "seconds", "gib"]
-_SHOWN: dict[Unit, Callable[[float | None], str]] = {
-    "percent": percent,
-    "seconds": lambda value: "-" if value is None else seconds(value),
-    "gib": number,
-}
+Unit = Literal["percent", "amount"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,9 @@ class Measure:
 
     def text(self, value: float | None) -> str:
         """Write a value as the column shows it."""
-        return _SHOWN[self.unit](value)
+        if self.unit == "percent":
+            return percent(value)
+        return "-" if value is None else seconds(value)
 
     def estimate(self, entries: Sequence[Entry]) -> Estimate:
         """Return the value of a row with its 95 % interval, if one can be given."""
@@ -173,7 +170,7 @@ MEASURES = (
         "seconds",
         "s/edit",
         "Seconds an edit takes, evaluation aside, on the machine that its page names.",
-        unit="seconds",
+        unit="amount",
         more_is_better=False,
         of_run=edit_seconds,
     ),
@@ -181,7 +178,7 @@ MEASURES = (
         "memory",
         "peak GiB",
         "Largest memory of the process, or of the GPU where one is used.",
-        unit="gib",
+        unit="amount",
         more_is_better=False,
         of_run=lambda entry: entry.result.cost.peak_memory_bytes / 2**30,
     ),

@@ -40,21 +40,37 @@ def costs_table(row: Row) -> Table:
     return Table("Costs", headings, rows)
 
 
-def provenance_table(run: Filed) -> Table:
-    """Return all that an entry says of where its numbers come from."""
+def provenance_table(row: Row) -> Table:
+    """Return all that its entries say of where the numbers come from; what differs, of each."""
+    told = [_provenance(run) for run in row.runs]
+    rows = []
+    for name in dict.fromkeys(name for each in told for name in each):
+        found = [each.get(name, "-") for each in told]
+        if len(set(found)) == 1:
+            rows.append([name, found[0]])
+        else:
+            named = zip(row.entries, found, strict=True)
+            lines = (f"sample {entry.result.data.sample}: {value}" for entry, value in named)
+            rows.append([name, "\n".join(lines)])
+    return Table("Provenance and digests", ["what", "value"], rows)
+
+
+_PARTS = ("suite", "model", "data", "protocol", "ending", "provenance", "journal_sha256")
+
+
+def _provenance(run: Filed) -> dict[str, str]:
     result = run.entry.result
-    parts = ("suite", "model", "data", "protocol", "ending", "provenance", "journal_sha256")
-    rows = [
-        ["entry", run.entry.run],
-        ["sha256 of the entry", run.sha256],
-        ["team", run.entry.submission.team],
-        ["seed", str(result.seed)],
-        ["editor.code_sha256", result.editor.code_sha256],
-    ]
-    record: Mapping[str, Any] = result.model_dump(mode="json", include=set(parts))
-    for part in parts:
-        rows += [[f"{part}.{key}", written(value, 600)] for key, value in record[part].items()]
-    rows += [
-        [f"prepared.{key}", written(value, 300)] for key, value in result.editor.prepared.items()
-    ]
-    return Table(f"Sample {result.data.sample}, seed {result.seed}", ["what", "value"], rows)
+    record: Mapping[str, Mapping[str, Any]] = result.model_dump(mode="json", include=set(_PARTS))
+    return {
+        "entry": run.entry.run,
+        "sha256 of the entry": run.sha256,
+        "team": run.entry.submission.team,
+        "seed": str(result.seed),
+        "editor.code_sha256": result.editor.code_sha256,
+        **{
+            f"{part}.{key}": written(value, 600)
+            for part in _PARTS
+            for key, value in record[part].items()
+        },
+        **{f"prepared.{k}": written(v, 300) for k, v in sorted(result.editor.prepared.items())},
+    }

@@ -31,7 +31,7 @@ _GEOMETRY = {
     "bottom": geometry.BOTTOM,
 }
 COLLAPSE_WORDS = (
-    "Edits made before the model was broken, as `seqedit-bench analyze` finds it, or before "
+    "Edits made before the model was broken, as seqedit-bench analyze finds it, or before "
     "something was not finite; >N: not seen in N edits. Two numbers: the samples differ."
 )
 
@@ -96,7 +96,7 @@ class Pages:
             baseline=_baseline(row),
             hparams=hparams_table(row),
             costs=costs_table(row),
-            provenance=[provenance_table(run) for run in row.runs],
+            provenance=provenance_table(row),
         )
 
     def _page(

@@ -52,6 +52,7 @@ class Protocol(NamedTuple):
             "weights": f"{self.weights_sha256[:_SHORT]}, {self.dtype}",
             "data": f"{self.source}: {_pairs({k: v[:_SHORT] for k, v in self.files})}",
             "edits": self.asked,
+            "mode": f"{self.mode}, {self.batch_size} a call",
             "asked after each edit": ", ".join(self.each_edit) or "nothing",
             "asked every so many edits": _pairs(dict(self.checkpoint)) or "nothing",
             "asked at start and end": ", ".join(self.start_end) or "nothing",

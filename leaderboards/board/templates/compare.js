@@ -15,12 +15,10 @@
     (run) => (pair[0] && pair[0].run === run ? 0 : 1),
   );
 
-  const shown = {
-    percent: (value) => (100 * value).toFixed(1),
-    seconds: (value) => value.toFixed(2),
-    gib: (value) => value.toPrecision(3),
+  const text = (measure, value) => {
+    if (value === null) return "-";
+    return measure.unit === "percent" ? (100 * value).toFixed(1) : value.toFixed(2);
   };
-  const text = (measure, value) => (value === null ? "-" : shown[measure.unit](value));
   const signed = (measure, value) => (value > 0 ? "+" : "") + text(measure, value).replace("-", "\u2212");
   const range = (measure, low, high, write = text) =>
     low === null || high === null ? "" : `${write(measure, low)} to ${write(measure, high)}`;
@@ -38,6 +36,7 @@
 
   const verdict = (measure, [value, low, high], names) => {
     if (value === null) return ["not measured", ""];
+    if (value === 0 && !low && !high) return ["the same", "even"];
     if (low === null || high === null) return ["no interval", ""];
     if (low <= 0 && high >= 0) return ["could be chance", "even"];
     return [`${names[(value > 0) === measure.more ? 0 : 1]} is better`, "clear"];
@@ -123,7 +122,7 @@
   };
   const write = () => history.replaceState(null, "", `#a=${selects[0].value}&b=${selects[1].value}`);
 
-  for (const select of selects) select.addEventListener("input", () => { choose(); write(); });
+  for (const select of selects) select.addEventListener("change", () => { choose(); write(); });
   document.getElementById("swap").addEventListener("click", () => {
     [selects[0].value, selects[1].value] = [selects[1].value, selects[0].value];
     choose();

@@ -74,7 +74,9 @@
     document.getElementById("reset").hidden = !wanted.length;
   };
 
-  for (const control of controls) control.addEventListener("input", () => apply());
+  for (const control of controls) {
+    control.addEventListener(control.type === "search" ? "input" : "change", () => apply());
+  }
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("reset").addEventListener("click", () => {
     for (const control of controls) { if (control.type === "checkbox") control.checked = false; else control.value = ""; }
