@@ -23,16 +23,13 @@
   const range = (measure, low, high, write = text) =>
     low === null || high === null ? "" : `${write(measure, low)} to ${write(measure, high)}`;
 
-  const cell = (name, content, className) => {
-    const made = element(name, "", className);
-    made.append(...content);
+  const cell = (value, interval) => {
+    const made = document.createElement("td");
+    made.append(element("b", value), " ", element("small", interval));
     return made;
   };
 
-  const number = (measure, [value, low, high]) => cell("td", [
-    element("b", text(measure, value)),
-    element("small", range(measure, low, high)),
-  ]);
+  const number = (measure, [value, low, high]) => cell(text(measure, value), range(measure, low, high));
 
   const verdict = (measure, [value, low, high], names) => {
     if (value === null) return ["not measured", ""];
@@ -54,10 +51,10 @@
       heading.scope = "row";
       const [words, className] = verdict(measure, difference, [a.label, b.label]);
       row.append(heading, number(measure, a.values[measure.key]), number(measure, b.values[measure.key]),
-        cell("td", [
-          element("b", difference[0] === null ? "-" : signed(measure, difference[0])),
-          element("small", range(measure, difference[1], difference[2], signed)),
-        ]),
+        cell(
+          difference[0] === null ? "-" : signed(measure, difference[0]),
+          range(measure, difference[1], difference[2], signed),
+        ),
         element("td", words, className));
       body.append(row);
     });
