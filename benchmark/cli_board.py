@@ -67,6 +67,8 @@ def leaderboard_command(
         raise unknown_name("column", sort, SORTS)
     if files is not None and html is None:
         raise InputError("--files goes with --html")
+    if sort != "s" and html is not None:
+        raise InputError("--sort is for the terminal: the page can be sorted by every column")
     choice = Choice(suite, model, kind, tuple(needs or ()), tuple(without or ()))
     found = standings(_chosen(choice, read_entries(entries)), sort)
     if html is not None:

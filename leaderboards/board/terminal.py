@@ -63,7 +63,10 @@ def _table(standing: Standing, width: int, sort: str) -> Table:
     table.add_column(_marked("editor", "editor", sort), overflow="fold", min_width=8)
     columns = _columns(width)
     for key, heading, _ in columns:
-        table.add_column(_marked(heading, key, sort), justify="right", overflow="fold")
+        word = max(map(len, heading.split()))
+        table.add_column(
+            _marked(heading, key, sort), justify="right", overflow="fold", min_width=word
+        )
     for ranked in standing.ranked:
         cells = (read(ranked) for _, _, read in columns)
         table.add_row(ranked.text, plain(ranked.row.label), *cells)

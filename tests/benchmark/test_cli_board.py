@@ -102,6 +102,7 @@ def test_sorting(board: Command) -> None:
         (["--sort", "kept"], "unknown column 'kept': did you mean 'kept_es'"),
         (["--kind", "context"], "none of 6 entries has kind context"),
         (["--files", "x"], "--files goes with --html"),
+        (["--html", "absent/site", "--sort", "es"], "--sort is for the terminal"),
     ],
 )
 def test_refusals(options: list[str], says: str, board: Command) -> None:

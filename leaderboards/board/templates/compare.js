@@ -113,8 +113,11 @@
 
   const read = () => {
     const asked = new URLSearchParams(location.hash.slice(1));
-    const first = data.rows.slice(0, 2).map((row) => row.id);
-    selects.forEach((select, at) => { select.value = (byId(asked.get("ab"[at])) || byId(first[at]) || { id: "" }).id; });
+    const found = [byId(asked.get("a")), byId(asked.get("b"))];
+    // Who names one row is shown it beside the best of the same table.
+    const known = found[0] || found[1];
+    const best = data.rows.filter((row) => row !== known && (!known || row.standing === known.standing));
+    selects.forEach((select, at) => { select.value = (found[at] || best.shift() || data.rows[0]).id; });
     choose();
   };
   const write = () => history.replaceState(null, "", `#a=${selects[0].value}&b=${selects[1].value}`);

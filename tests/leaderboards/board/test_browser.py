@@ -230,6 +230,13 @@ def test_reading_values_of_two(opened: Open) -> None:
     assert len(figure.find_elements(By.CSS_SELECTOR, "circle.hit")) == 2
 
 
+def test_one_row_is_compared_with_the_best_of_its_table(opened: Open) -> None:
+    page = opened("rows/rome-*.html")
+    page.find_element(By.LINK_TEXT, "Compare with another").click()
+    assert page.title == "rome and memit"
+    assert opened("compare.html", "#b=nobody&x").title == "memit and mend"
+
+
 def test_unlike_rows_are_not_compared(opened: Open) -> None:
     page = opened("compare.html")
     selects = [Select(page.find_element(By.ID, side)) for side in "ab"]
