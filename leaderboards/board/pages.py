@@ -17,7 +17,7 @@ from ..report import chart as geometry
 from ..report.tables import chart_table
 from .curves import SPARK_HEIGHT, SPARK_WIDTH, collapses, row_charts, rows_charts, sparkline
 from .filed import Filed
-from .measures import BY_KEY, MEASURES, Measure
+from .measures import BY_KEY, MEASURES, Measure, able_tasks
 from .page_tables import costs_table, hparams_table, provenance_table
 from .rows import Row
 from .standings import SURVIVED, Ranked, Standing, clearly_better, difference
@@ -94,6 +94,7 @@ class Pages:
             marks=[(0, edit, words) for edit, words in collapses(row)],
             sentence=_sentence(ranked, standing),
             baseline=_baseline(row),
+            able=able_tasks(row.first),
             hparams=hparams_table(row),
             costs=costs_table(row),
             provenance=provenance_table(row),
