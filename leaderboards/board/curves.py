@@ -15,6 +15,8 @@ from .measures import able_tasks
 from .rows import Row, survived
 
 _MOST_POINTS = 200
+_LARGEST = 1e100
+"""Whatever a broken model gives beyond it is drawn as no number."""
 
 Points = dict[int, float | None]
 """Values by edits done."""
@@ -209,10 +211,11 @@ def rows_charts(rows: Sequence[Row], prefix: str) -> list[Chart]:
 
 
 def _chart(kind: Kind, name: str, lines: list[Line], levels: list[Level]) -> Chart | None:
-    if not any(value is not None for line in lines for value in line.values):
-        return None
     scale, unit = kind.scale, kind.unit
-    values = [value for line in lines for value in line.values if value]
+    known = [value for line in lines for value in line.values if value is not None]
+    if not known or (scale == "log" and max(known) <= 0):
+        return None
+    values = [value for value in known if value]
     if scale == "linear" and values and min(values) > 0 and max(values) > 100 * min(values):
         scale, unit = "log", f"{unit}, log"
     return Chart(name, kind.title, unit, kind.note, lines, scale=scale, levels=levels)
@@ -228,7 +231,11 @@ def _line(run: int, label: str, points: Points) -> Line:
     """Return a line of at most so many points, the last one always among them."""
     edits = list(points)
     kept_places = edits[:: -(math.ceil(len(edits) / _MOST_POINTS) or 1)][::-1]
-    return Line(run, label, kept_places, [finite(points[at]) for at in kept_places])
+    return Line(run, label, kept_places, [_drawable(points[at]) for at in kept_places])
+
+
+def _drawable(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < _LARGEST else None
 
 
 def collapses(row: Row) -> Iterator[tuple[int, str]]:

@@ -280,6 +280,22 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         write(entries, tmp_path / "file" / "site")
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e308, -1e308, 1e-320, None])
+@pytest.mark.parametrize("field", ["tasks__heldout_perplexity__metrics", "distance"])
+def test_numbers_of_a_broken_model_are_drawn_or_left_out(
+    field: str, value: float | None, tmp_path: Path
+) -> None:
+    name = "word_perplexity" if field != "distance" else "layer.weight"
+    seven = [value] * 7
+    drawn = seven if field != "distance" else {"l2_relative": seven}
+    tale = Tale(changes={f"curves__{field}": {name: drawn}})
+    folder = write(write_entries(tmp_path / "entries", [tale]), tmp_path / "site")
+    row = next(page for name, page in pages(folder).items() if name.startswith("rows/"))
+    charts = row.values("data-chart")
+    assert {"es", "kept", "downstream"} <= set(charts)
+    assert not [d for d in row.values("d") if "nan" in d or "inf" in d]
+
+
 def test_forty_entries_stay_small(tmp_path: Path) -> None:
     tales = [Tale(f"editor{at}", sample, 100) for at in range(20) for sample in (1, 2)]
     folder = write(write_entries(tmp_path / "entries", tales), tmp_path / "site", "../entries")
