@@ -18,6 +18,7 @@ from ..leaderboards.compare import comparison_table
 from ..leaderboards.show import result_tables
 from ..tasks.errors import InputError, unknown_name
 from .cli_analysis import analysis_app
+from .cli_board import board_app
 from .config import RunConfig
 from .options import (
     DEFAULT_CACHE,
@@ -453,6 +454,7 @@ def new_editor_command(
 
 
 app.registered_commands += analysis_app.registered_commands
+app.registered_commands += board_app.registered_commands
 
 
 def _version(show: bool) -> None:

@@ -186,6 +186,7 @@ assert not heavy, heavy
         (["list", "models"], "smollm2-135m"),
         (["compare", str(RESULT), str(RESULT)], "rome"),
         (["analyze", "--help"], "--set"),
+        (["leaderboard", "--help"], "--html"),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
 )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.resources import files
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from .._html import embedded, environment, plain, policy_hash, template_file
 from ..analysis.constants import Constants
 from ..analysis.journal import RunJournal
 from ..analysis.properties import ensure_same_protocol, properties
@@ -65,9 +61,9 @@ def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> st
         "charts": [each.for_script() for each in (*drawn, *([by_age] if by_age else []))],
         "triangles": {each.index: each.for_script() for each in triangles},
     }
-    script = _file("report.js")
+    script = _joined("charts.js", "report.js")
     return (
-        _environment()
+        environment("report")
         .get_template("report.html")
         .render(
             title=_title(runs),
@@ -84,12 +80,16 @@ def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> st
             short=geometry.short,
             bibtex=BIBTEX,
             version=version("seqedit-bench"),
-            style=Markup(_file("report.css")),
+            style=Markup(_joined("look.css", "report.css")),
             script=Markup(script),
-            script_hash=Markup(_hash(script)),
+            script_hash=Markup(policy_hash(script)),
             data=embedded(for_script),
         )
     )
+
+
+def _joined(*names: str) -> str:
+    return "".join(template_file("report", name) for name in names)
 
 
 def _title(runs: Sequence[RunJournal]) -> str:
@@ -111,50 +111,3 @@ def _setting(runs: Sequence[RunJournal]) -> str:
         f"measured {started[0]}" if started[0] else "",
     ]
     return " · ".join(part for part in parts if part)
-
-
-def plain(text: object) -> str:
-    """Replace what a page must not show: control characters, direction overrides.
-
-    Example:
-        >>> plain("a" + chr(27) + "[2J") == "a" + chr(0xFFFD) + "[2J"
-        True
-    """
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in str(text)
-    )
-
-
-def embedded(value: object) -> Markup:
-    r"""Return JSON that can stand inside a script element: nothing in it ends the element.
-
-    Example:
-        >>> print(embedded(["</script>", "&"]))
-        ["\u003c/script\u003e","\u0026"]
-    """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    for letter in "<>&":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(text)
-
-
-def _environment() -> Environment:
-    folder = files("seqedit_bench.leaderboards.report") / "templates"
-    made = Environment(
-        loader=FileSystemLoader(str(folder)),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters["plain"] = plain
-    return made
-
-
-def _file(name: str) -> str:
-    return (files("seqedit_bench.leaderboards.report") / "templates" / name).read_text("utf-8")
-
-
-def _hash(script: str) -> str:
-    """Return what the page's content policy knows our script by."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

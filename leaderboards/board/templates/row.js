@@ -1,0 +1,1 @@
+followCharts(JSON.parse(document.getElementById("data").textContent), () => false, (run) => (run ? 6 : 0));
