@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from ..leaderboards.show import plain
 from ..tasks.errors import InputError, unknown_name
 from .options import names
 
 if TYPE_CHECKING:
-    from ..leaderboards.compare import Comparison, Metric
+    from ..leaderboards.compare import Comparison, Metric, Run
 
 compare_app = typer.Typer()
 
@@ -99,17 +102,84 @@ def _curve(shown: list[Metric], known: dict[str, Metric]) -> Metric:
 
 
 def _print(found: Comparison, format: str, deep: bool) -> None:
-    from ..leaderboards.compare import formats
+    from ..leaderboards.compare import records
     from ..leaderboards.compare.grid import in_depth, overview
+    from ..leaderboards.compare.latex import as_latex
+    from ..leaderboards.compare.markdown import as_markdown
     from ..leaderboards.compare.table import ComparisonTable
 
     if format in ("csv", "json"):
-        sys.stdout.write(formats.as_csv(found) if format == "csv" else formats.as_json(found))
+        sys.stdout.write(records.as_csv(found) if format == "csv" else records.as_json(found))
         return
     grid = in_depth(found) if deep else overview(found)
     if format == "table":
         Console().print(ComparisonTable(grid))
     else:
-        sys.stdout.write(
-            formats.as_markdown(grid) if format == "markdown" else formats.as_latex(grid)
-        )
+        sys.stdout.write(as_markdown(grid) if format == "markdown" else as_latex(grid))
+
+
+@compare_app.command("export")
+def export_command(
+    what: Annotated[
+        Literal["lm-eval", "hf"],
+        typer.Argument(help="lm-eval: result files of the harness; hf: a Hugging Face data set."),
+    ],
+    results: Annotated[
+        list[Path], typer.Argument(help="Runs, results or entries; for hf, entries.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder to write to.")],
+) -> None:
+    """Write results in the shape of lm-evaluation-harness, or entries as a data set for the hub."""
+    from ..leaderboards.compare import read_runs
+
+    runs, notes = read_runs(results)
+    if what == "hf":
+        from ..leaderboards.exports.dataset import only_entries, write_dataset
+
+        written = write_dataset(only_entries(runs), output, _bibtex(runs))
+    else:
+        from ..leaderboards.exports.harness import write_harness
+        from .task_facts import task_facts
+
+        versions = {name: version(name.replace("_", "-")) for name in ("lm_eval", "seqedit-bench")}
+        written = write_harness(runs, task_facts(), output, versions)
+    for note in notes:
+        Console(stderr=True).print(plain(note), soft_wrap=True)
+    for path in written:
+        sys.stdout.write(f"{path}\n")
+
+
+@compare_app.command("cite")
+def cite_command(
+    results: Annotated[
+        list[Path] | None, typer.Argument(help="Entries or runs whose editors are cited too.")
+    ] = None,
+) -> None:
+    """Print BibTeX: the suite, the paper behind it, and the editors of some entries."""
+    from ..leaderboards.compare import read_runs
+
+    sys.stdout.write(_bibtex(read_runs(results)[0] if results else []))
+
+
+def _bibtex(runs: Sequence[Run]) -> str:
+    from ..leaderboards.exports.bibtex import Credit, bibtex
+
+    credits = [Credit(name, paper) for run in runs for name, paper in _papers(run)]
+    return bibtex(credits, version("seqedit-bench"))
+
+
+def _papers(run: Run) -> Iterator[tuple[str, str]]:
+    """Yield what is to be cited for a run: by its entry's card, else by the editors' own."""
+    name = run.result.editor.name
+    if run.entry is not None:
+        submission = run.entry.submission
+        yield name, submission.card.paper
+        if submission.paper is not None:
+            yield f"the results of {submission.team}", submission.paper
+    else:
+        from ..editors import about_editor, available_editors, available_wrappers
+
+        known = {*available_editors(), *available_wrappers()}
+        for part in name.split("+"):
+            if part in known:
+                yield part, str(about_editor(part).get("paper", "-"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..analysis.journal import CHECKPOINTS, EDITS, read_run
 from ..canonical import canonical
-from ..entry import MAX_BYTES, Collapse, Series, read_entry
+from ..entry import MAX_BYTES, Entry, Series, read_entry
 from ..results import Result, ResultError, read_result
 from ..series import series_of
 
@@ -28,8 +28,8 @@ class Run:
     result: Result
     series: Series | None
     """Numbers of single edits; None where there is only a result."""
-    collapse: Collapse | None = None
-    """As an entry says it; None where only an analysis of the run directory can."""
+    entry: Entry | None = None
+    """The entry, where it is one."""
     folder: Path | None = None
     """The run directory, where there is one with a journal."""
     missing: str = ""
@@ -136,7 +136,7 @@ def _file(path: Path) -> Run:
 def _entry(path: Path) -> Run:
     entry = read_entry(path)
     _check(entry.series, entry.result, path)
-    return Run(str(path), entry.result, entry.series, entry.collapse)
+    return Run(str(path), entry.result, entry.series, entry)
 
 
 def _directory(path: Path) -> Run:

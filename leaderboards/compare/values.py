@@ -160,8 +160,10 @@ def _of_run(run: Run, name: str, edits: int, whole: bool) -> float | None:
 
 def collapse_of(run: Run) -> Collapse | None:
     """Return what an entry says of the collapse, or what an analysis of the run finds."""
-    if run.collapse is not None or run.folder is None:
-        return run.collapse
+    if run.entry is not None:
+        return run.entry.collapse
+    if run.folder is None:
+        return None
     # Only here: the analysis takes libraries that take a second to load.
     from ..analysis.analyse import analyse
     from ..analysis.journal import read_run
