@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..leaderboards.exports.harness import TaskFacts
+from ..tasks.yamltext import parse_yaml
 
 _PLAIN = ("output_type", "test_split", "num_fewshot", "tag", "metadata")
-
-
-class _Loader(yaml.SafeLoader):
-    """Takes the harness's tags for functions as the text they are."""
-
-
-def _as_text(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
-    return loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else None
-
-
-_Loader.add_multi_constructor("!", _as_text)
 
 
 def task_facts() -> dict[str, TaskFacts]:
@@ -38,7 +27,9 @@ def task_facts() -> dict[str, TaskFacts]:
 
 def _config(path: Path) -> dict[str, Any]:
     """Return a task's configuration on top of the ones it includes."""
-    config = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    # The harness's tag for functions is taken as the text that it is.
+    text = re.sub(r"!function (\S+)", r'"\1"', path.read_text(encoding="utf-8"))
+    config = parse_yaml(text)
     below = config.pop("include", None)
     return {**_config(path.parent / below), **config} if below else config
 

@@ -60,9 +60,10 @@ def ensure_comparable(
     called = names or [result.editor.name for result in results]
     for result, name in zip(results[1:], called[1:], strict=True):
         for field, ours, theirs, advice in _differences(results[0], result, protocol, edits):
+            what = field.partition(".")[0]
             raise ResultError(
-                f"{called[0]} and {name} cannot share a table or a figure: {field} is "
-                f"{_shown(ours)} in the first and {_shown(theirs)} in the second; {advice}, or "
+                f"runs with different {what} cannot share a table or a figure: {field} is "
+                f"{_shown(ours)} in {called[0]} and {_shown(theirs)} in {name}; {advice}, or "
                 "leave one out"
             )
 

@@ -16,7 +16,7 @@ from ..sparkline import binned
 from .estimates import Estimates
 from .metrics import Metric
 from .rows import Group, Member, group_runs
-from .sources import Run, without_edits
+from .sources import Run, sorted_runs, without_edits
 from .values import course, edits_at, of_edits
 
 DRAWS = 2000
@@ -110,6 +110,7 @@ def compare(
     Raises:
         ResultError: the runs cannot share a table, or not at that edit.
     """
+    runs = sorted_runs(runs)
     results, names = [run.result for run in runs], [run.name for run in runs]
     ensure_comparable(results, names, protocol=True, edits=at is None)
     members = [Member(run, edits_at(run, at)) for run in runs]

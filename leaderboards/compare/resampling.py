@@ -95,7 +95,7 @@ def weights(part: Part, draws: int, seed: int) -> Iterable[Floats]:
 
     The draws depend on the facts and the seed alone, not on what else is compared.
     """
-    generator = np.random.default_rng([seed, int(part.stream[:16], 16)])
+    generator = np.random.default_rng([seed, int(part.stream, 16)])
     step = max(1, _CHUNK // part.edits)
     for start in range(0, draws, step):
         rows = min(step, draws - start)

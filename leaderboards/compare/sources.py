@@ -75,7 +75,12 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
                 runs[run.identity], run, known = run, known, run
             if run.name != known.name:
                 notes.append(f"{run.name} is the same run as {known.name}: it counts once")
-    return sorted(runs.values(), key=lambda run: (run.identity, run.name)), notes
+    return sorted_runs(runs.values()), notes
+
+
+def sorted_runs(runs: Iterable[Run]) -> list[Run]:
+    """Return runs in an order of their own: no number may depend on how they were named."""
+    return sorted(runs, key=lambda run: (run.identity, run.name))
 
 
 def _read(path: Path) -> Iterator[Run]:
@@ -94,7 +99,7 @@ def _read(path: Path) -> Iterator[Run]:
             found += 1
             yield _directory(each) if each.is_dir() else _entry(each)
         if not found:
-            raise ResultError(f"{path}: no run and no entry of a leaderboard in this folder")
+            raise ResultError(f"{path}: no such result: no run and no entry lies in this folder")
 
 
 def _below(folder: Path) -> Iterator[Path]:
