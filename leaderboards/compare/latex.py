@@ -63,7 +63,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "{''}",  # the upright one needs another font encoding
     "…": r"\dots{}",
     "-": "{-}",  # two of them would be one long one
     "'": "{'}",
