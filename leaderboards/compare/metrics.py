@@ -41,6 +41,8 @@ _HEADINGS = {
     "heldout_perplexity.word_perplexity": "perplexity",
     "kept_efficacy_exact": "kept exact",
 }
+_HEADLINES = ("weighted_f1", "word_perplexity", "acc_norm", "acc", "exact_match", "f1")
+"""What a task is named for; entries have their keys sorted, so order says nothing there."""
 _DEFAULT = (
     *(("es", "efficacy"), ("ps", "paraphrase"), ("ns", "specificity"), ("s",)),
     *(("kept_es_exact", "kept_efficacy_exact"), ("f1",), ("seconds",)),
@@ -143,11 +145,16 @@ def find(name: str, known: dict[str, Metric]) -> Metric | None:
     for wanted in (name, canonical_name(name)):
         if wanted in known:
             return known[wanted]
-        for metric in known.values():
-            if metric.kind == "task" and metric.key[0] == wanted:
-                return metric
+        if headline := _headline(wanted, known):
+            return headline
     folded = [metric for metric in known.values() if metric.name.lower() == name.lower()]
     return folded[0] if len(folded) == 1 else None
+
+
+def _headline(task: str, known: dict[str, Metric]) -> Metric | None:
+    metrics = [each for each in known.values() if each.kind == "task" and each.key[0] == task]
+    ranks = {name: rank for rank, name in enumerate(_HEADLINES)}
+    return min(metrics, key=lambda it: ranks.get(it.key[1], len(ranks)), default=None)
 
 
 def default_metrics(known: dict[str, Metric]) -> list[Metric]:

@@ -10,18 +10,12 @@ from typing import Any
 
 import pytest
 
+from made_entries import written
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.compare import read_runs
 from seqedit_bench.leaderboards.entry import Entry
 
 MakeEntry = Callable[..., Entry]
-
-
-def written(entry: Entry, folder: Path) -> Path:
-    path = folder / entry.place
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(entry.to_json(), encoding="utf-8")
-    return path
 
 
 def run_directory(entry: Entry, folder: Path, *, journal: bool = True) -> Path:
