@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
+from ..curves import harmonic_mean
 from ..show import _label, measured, number, percent, seconds
 from .sources import Run
 
@@ -14,7 +17,7 @@ Kind = Literal["edits", "score", "kept", "sticky", "retained", "task", "f1", "si
 Shape = Literal["share", "number", "seconds", "memory", "collapse"]
 
 SCORES = (("es", "ps", "ns"), ("efficacy", "paraphrase", "specificity"))
-"""What S is the harmonic mean of, by family of edits."""
+"""What S is the harmonic mean of, all or some, by family of edits."""
 _UNBOUNDED = re.compile(r"nll|perplexity|entropy|bits|fluency|consistency|likelihood|loss")
 _LOWER = re.compile(r"perplexity|bits_per|invalid|failure|loss|(?:es|ps)_nll_new|ns_nll_true")
 _NEITHER = re.compile(r"constant_|entropy")
@@ -96,12 +99,14 @@ def catalogue(runs: Iterable[Run]) -> dict[str, Metric]:
             heading = _HEADINGS.get(name) or _heading(name)
             found[name] = Metric(name, heading, kind, key, _shape(metric), _better(metric))
 
+    runs = list(runs)
+    scores = score_of(runs)
     for run in runs:
         summary = run.result.summary
         for name in summary.immediate:
             if name != "s":
                 add(name, "edits", (name,), name)
-            elif scores := score_of(run):
+            elif scores:
                 add("s", "score", scores, "s")
             else:
                 add("s", "edits", ("s",), "s")
@@ -121,12 +126,27 @@ def catalogue(runs: Iterable[Run]) -> dict[str, Metric]:
     return found
 
 
-def score_of(run: Run) -> tuple[str, ...]:
-    """Return the metrics that this run's S is the harmonic mean of; none if they are not known."""
-    immediate = run.result.summary.immediate
-    if "s" not in immediate:
-        return ()
-    return next((each for each in SCORES if all(name in immediate for name in each)), ())
+def score_of(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return the metrics that S is the harmonic mean of; none if they cannot be told.
+
+    Suites choose them, and results do not repeat it: they are those that give the S of every run.
+    """
+    summaries = [run.result.summary.immediate for run in runs]
+    summaries = [summary for summary in summaries if "s" in summary]
+    for family in SCORES if summaries else ():
+        for size in range(len(family), 0, -1):
+            for names in combinations(family, size):
+                if all(_gives(names, summary) for summary in summaries):
+                    return names
+    return ()
+
+
+def _gives(names: Sequence[str], summary: Mapping[str, float]) -> bool:
+    if any(name not in summary for name in names):
+        return False
+    found = harmonic_mean([summary[name] for name in names])
+    # Entries have six digits.
+    return math.isclose(found, summary["s"], rel_tol=1e-4, abs_tol=1e-6)
 
 
 def canonical_name(text: str) -> str:

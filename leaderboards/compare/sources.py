@@ -39,12 +39,14 @@ class Run:
     def identity(self) -> tuple[str, ...]:
         """What two copies of one run have in common, be it an entry or a run directory."""
         result = self.result
+        # Curves, which are long, follow from the journal; the rest differs between any two runs.
+        rest = result.model_dump(mode="json", exclude={"curves", "cost", "provenance"})
         return (
             result.editor.name,
             hparams_key(result),
             str(result.data.sample),
             str(result.seed),
-            *sorted(f"{name}={digest}" for name, digest in result.journal_sha256.items()),
+            canonical(rest),
         )
 
 

@@ -116,6 +116,24 @@ def test_compare_is_the_same_every_time(seqedit: Command, folder: Path) -> None:
     assert len(texts) == 1
 
 
+def test_compare_reads_the_journal_of_a_run(seqedit: Command, twin: Path) -> None:
+    """From the run directory that a run leaves: its summary, with intervals from its journal."""
+    done = seqedit("compare", twin, "--columns", "es,s,kept_es,collapse", "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    (row,) = json.loads(done.out)["rows"]
+    summary = json.loads((twin / "leaderboard.json").read_text("utf-8"))["summary"]
+    for name in ("es", "s"):
+        found = row["metrics"][name]
+        assert found["value"] == pytest.approx(summary["immediate"][name], rel=1e-5)
+        assert found["low"] <= found["value"] <= found["high"]
+    kept = summary["retention"]["es"]["instant"]
+    assert row["metrics"]["kept_es"]["value"] == pytest.approx(kept, rel=1e-5)
+    assert row["metrics"]["collapse"]["open_ended"] is True
+    early = json.loads(seqedit("compare", twin, "--at", "2", "--format", "json").out)
+    assert early["edits"] == 2
+    assert early["rows"][0]["runs"][0]["edits"] == 2
+
+
 def test_export_writes_files_of_the_harness(seqedit: Command, folder: Path, tmp_path: Path) -> None:
     done = seqedit("export", "lm-eval", folder, "--output", tmp_path / "out")
     assert (done.code, done.err) == (0, "")

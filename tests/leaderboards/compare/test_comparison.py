@@ -181,6 +181,19 @@ def test_s_has_an_interval_and_agrees_with_the_summary(make_run: MakeRun) -> Non
     assert found.value == pytest.approx(questions.result.summary.immediate["s"])
 
 
+def test_s_of_two_scores_is_recognised_by_its_value(make_run: MakeRun) -> None:
+    """A suite may leave a score out of S; which ones it has the results say by their numbers."""
+    es, ps, ns = flips(1, 0.9), flips(2, 0.5), flips(3, 0.7)
+    run = make_run(es=es, ps=ps, ns=ns)
+    mean = run.result.summary.immediate
+    mean["s"] = 2 / (1 / mean["es"] + 1 / mean["ns"])
+    found = cell(compared([run], "s"), "rome", "s").number
+    assert found.value == pytest.approx(mean["s"]) and found.low is not None
+    mean["s"] = 0.123
+    found = cell(compared([run], "s"), "rome", "s").number
+    assert (found.value, found.low) == (0.123, None)
+
+
 def test_all_successes_are_not_certainty(make_run: MakeRun) -> None:
     found = cell(compared([make_run(es=[1.0] * 20)]), "rome").number
     assert (found.low, found.high) == (share(20, 20).low, share(20, 20).high)

@@ -116,6 +116,16 @@ def test_one_run_counts_once(make_entry: MakeEntry, tmp_path: Path) -> None:
         assert notes == [f"{bare} is the same run as {folder}: it counts once"]
 
 
+def test_what_differs_is_another_run(make_entry: MakeEntry, tmp_path: Path) -> None:
+    """A copy in which something was changed does not pass for the run it was copied from."""
+    for number, changes in enumerate(
+        [{}, {"suite__version": 9}, {"summary__baseline_records": 9}, {"ending__failed": 1}]
+    ):
+        entry = make_entry(changes=changes, run="same")
+        (tmp_path / f"{number}.json").write_text(entry.to_json(), encoding="utf-8")
+    assert len(read_runs([tmp_path])[0]) == 4
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
