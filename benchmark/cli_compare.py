@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -77,7 +78,7 @@ def compare_command(
         draws=bootstrap,
         seed=seed,
     )
-    found.notes.extend(notes)
+    found = replace(found, notes=[*found.notes, *notes])
     _print(found, format, deep=metric is not None)
 
 

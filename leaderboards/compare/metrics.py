@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Literal
 
 from ..curves import harmonic_mean
-from ..show import _label, measured, number, percent, seconds
+from ..show import label, measured, number, percent, seconds
 from .sources import Run
 
 Kind = Literal["edits", "score", "kept", "sticky", "retained", "task", "f1", "single", "run"]
@@ -196,8 +196,8 @@ def _heading(name: str) -> str:
     """
     head, _, rest = name.partition("_")
     if head in ("kept", "sticky", "retained") and rest:
-        return f"{head} {_label(rest)}"
-    return name if "." in name else _label(name)
+        return f"{head} {label(rest)}"
+    return name if "." in name else label(name)
 
 
 def _shape(metric: str) -> Shape:
