@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..leaderboards import ResultError, read_result
-from ..leaderboards.compare import comparison_table
 from ..leaderboards.show import result_tables
 from ..tasks.errors import InputError, unknown_name
 from .cli_analysis import analysis_app
 from .cli_board import board_app
+from .cli_compare import compare_app
 from .config import RunConfig
 from .options import (
     DEFAULT_CACHE,
@@ -240,14 +240,6 @@ def list_command(
     Console().print(table)
 
 
-@app.command("compare")
-def compare_command(
-    results: Annotated[list[Path], typer.Argument(help="Run directories or result files.")],
-) -> None:
-    """Show results side by side."""
-    Console().print(comparison_table([read_result(path) for path in results]))
-
-
 @app.command("plot")
 def plot_command(
     runs: Annotated[list[Path], typer.Argument(help="Run directories or result files.")],
@@ -455,6 +447,7 @@ def new_editor_command(
 
 app.registered_commands += analysis_app.registered_commands
 app.registered_commands += board_app.registered_commands
+app.registered_commands += compare_app.registered_commands
 
 
 def _version(show: bool) -> None:

@@ -66,7 +66,7 @@ def result_tables(result: Result) -> Group:
         ("in the sequence", summary.transfer),
         ("one edit at a time", summary.single_edits and summary.single_edits.transfer),
     )
-    tables += [_transfer(label, found) for label, found in transfers if found]
+    tables += [_transfer(where, found) for where, found in transfers if found]
     return Group(Text(), title, *_warnings(result), *tables, _cost(result))
 
 
@@ -100,7 +100,7 @@ def _immediate(result: Result) -> Table:
     for name in summary.immediate:
         if "_nll" not in name:
             cells = (measured(name, column.get(name)) for column in columns)
-            table.add_row(plain(_label(name)), *cells)
+            table.add_row(plain(label(name)), *cells)
     return table
 
 
@@ -109,7 +109,7 @@ def _final(result: Result) -> Table:
     table = _table([f"\nafter {result.ending.edits_done} edits", "\nnow", "\nunedited"])
     for name, kinds in summary.retention.items():
         for kind in ("instant", "sticky"):
-            table.add_row(plain(f"retained {_label(name)}, {kind}"), percent(kinds.get(kind)))
+            table.add_row(plain(f"retained {label(name)}, {kind}"), percent(kinds.get(kind)))
     for name, metrics in summary.tasks.items():
         metric, values = next(iter(metrics.items()))
         cells = (measured(metric, values[when]) for when in ("final", "unedited"))
@@ -119,8 +119,8 @@ def _final(result: Result) -> Table:
     return table
 
 
-def _transfer(label: str, found: TransferRecord) -> Table:
-    table = _table([f"\nquestion to statement, {label}", "\nedited", "\nunedited"])
+def _transfer(where: str, found: TransferRecord) -> Table:
+    table = _table([f"\nquestion to statement, {where}", "\nedited", "\nunedited"])
     table.add_row(
         f"question answered, of {found.convertible}",
         percent(found.qa_success),
@@ -147,11 +147,11 @@ def _cost(result: Result) -> Table:
     return table
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
     """Return how a metric is written in a table.
 
     Example:
-        >>> _label("es"), _label("es_exact"), _label("efficacy")
+        >>> label("es"), label("es_exact"), label("efficacy")
         ('ES', 'ES exact', 'efficacy')
     """
     head, _, rest = name.partition("_")

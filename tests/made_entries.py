@@ -1,175 +1,106 @@
-"""Entries made up in code: a story of a run, its journal, and from that all the rest."""
+"""Entries made of nothing but numbers: what each edit scored, and what is left of it."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
-import random
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from seqedit_bench.leaderboards.entry import Card, Collapse, Entry, Submission
-from seqedit_bench.leaderboards.results import Result
-from seqedit_bench.leaderboards.series import series_of
-from seqedit_bench.leaderboards.summary import curves, summary
+from seqedit_bench.leaderboards import Result
+from seqedit_bench.leaderboards.curves import harmonic_mean
+from seqedit_bench.leaderboards.entry import Card, Collapse, Entry, Followed, Series, Submission
 
-EXAMPLE = Path(__file__).parent / "leaderboards" / "result.json"
-EVERY = 10
+Values = Sequence[float | None]
 
-
-@dataclass(frozen=True, slots=True)
-class Tale:
-    """What happens in a made-up run of the leaderboard."""
-
-    editor: str = "rome"
-    sample: int = 1
-    seed: int = 0
-    num_edits: int = 60
-    es: float = 0.95
-    ps: float = 0.9
-    ns: float = 0.8
-    kept: float = 0.97
-    """Share of exact edits that outlive ten further ones."""
-    f1: float = 0.75
-    """Downstream F1 at the end; 0.8 at the start, 1/3 is a constant answer's."""
-    collapse: int | None = None
-    seconds: float = 2.0
-    kind: str = "weights"
-    needs: tuple[str, ...] = ("subject",)
-    hparams: dict[str, Any] = field(default_factory=lambda: {"layers": [5], "v_lr": 0.5})
-    model: str = "tiny-gpt2"
-    suite: str = "quick"
-    team: str = "seqedit-bench"
-    card: dict[str, Any] = field(default_factory=dict)
-    changes: dict[str, Any] = field(default_factory=dict)
-    """Fields of the result that are other than they come about: `provenance__dirty=True`."""
+_EXAMPLE = json.loads(
+    (Path(__file__).parent / "leaderboards" / "result.json").read_text(encoding="utf-8")
+)
 
 
-def made_entry(tale: Tale) -> Entry:
-    """Tell a tale as an entry: what is in its summary and curves follows from its edits."""
-    edits, checkpoints = _journal(tale)
-    data = copy.deepcopy(json.loads(EXAMPLE.read_text(encoding="utf-8")))
-    data["suite"] |= {"name": tale.suite}
-    data["model"] |= {"name": tale.model, "weights_sha256": digest(tale.model)}
-    data["editor"] |= {
-        "name": tale.editor, "kind": tale.kind, "needs": list(tale.needs), "hparams": tale.hparams,
-    }  # fmt: skip
-    data["data"] |= {"sample": tale.sample, "case_ids_sha256": f"order {tale.sample}"}
-    data["protocol"] |= {"num_edits": tale.num_edits, "checkpoint": {"retention": EVERY}}
-    data["seed"] = tale.seed
-    data["ending"]["edits_done"] = tale.num_edits
-    data["cost"] |= {"seconds_edit": tale.seconds * tale.num_edits}
-    data["provenance"] = {
-        "started": f"2026-01-0{1 + tale.sample}T03:04:05",
-        "device": "x86_64",
-        "commit": "c0ffee",
-        "dirty": False,
-        "versions": {"seqedit-bench": "0.1.0", "torch": "2.13.0"},
+def entry_of(
+    editor: str = "rome",
+    *,
+    sample: int = 1,
+    seed: int = 0,
+    case_ids: Sequence[int] | None = None,
+    kept: Mapping[str, Values] | None = None,
+    at: int | None = None,
+    asked: int | None = None,
+    changes: dict[str, Any] | None = None,
+    collapse: int | None = None,
+    run: str | None = None,
+    **metrics: Values,
+) -> Entry:
+    """Make an entry from values of single edits, its summary consistent with them."""
+    metrics = metrics or {"es": [1.0, 0.0, 1.0, 1.0]}
+    edits = len(next(iter(metrics.values())))
+    data = copy.deepcopy(_EXAMPLE)
+    data["editor"]["name"] = editor
+    data["data"]["sample"], data["seed"] = sample, seed
+    data["protocol"]["num_edits"] = asked or edits
+    data["ending"]["edits_done"] = edits
+    data["journal_sha256"] = {"edits.jsonl": f"{editor} {sample} {seed} {run}"}
+    immediate = {
+        name: fmean([value for value in values if value is not None])
+        for name, values in metrics.items()
+        if any(value is not None for value in values)
     }
-    drawn = curves(edits, checkpoints, "buckets")
-    data["curves"] = drawn.model_dump()
-    score = ("es", "ps", "ns")
-    data["summary"] = summary(edits, checkpoints, [], drawn, score).model_dump()
-    for path, value in tale.changes.items():
+    for names in (("es", "ps", "ns"), ("efficacy", "paraphrase", "specificity")):
+        if all(name in immediate for name in names):
+            immediate["s"] = harmonic_mean([immediate[name] for name in names])
+    data["summary"]["immediate"] = immediate
+    data["summary"]["retention"] = {
+        name: {"instant": 0.5, "sticky": 0.25, "all_edits": 0.5} for name in kept or {}
+    }
+    data["curves"]["retention"] = {
+        name: {
+            "edits": [at or edits],
+            "instant": [0.5],
+            "sticky": [0.25],
+            "all_edits": [0.5],
+        }
+        for name in kept or {}
+    }
+    for path, value in (changes or {}).items():
         *parents, last = path.split("__")
         place = data
         for key in parents:
             place = place[key]
         place[last] = value
     return Entry(
-        run=f"s{tale.sample}-{tale.seed}-{digest(repr(tale))[:8]}",
+        run=run or f"{editor}-{sample}-{seed}",
         submission=Submission(
-            team=tale.team,
+            team="testers",
             paper=None,
             card=Card(
-                **{
-                    "name": tale.editor,
-                    "summary": f"what {tale.editor} does",
-                    "paper": "Nobody et al. 2026",
-                    "code": None,
-                    "licence": None,
-                    "kind": tale.kind,
-                    "needs": list(tale.needs),
-                    **tale.card,
-                }
+                name=editor[:300],
+                summary="an editor",
+                paper="Meng et al. 2022 (arXiv 2202.05262)",
+                code=None,
+                licence=None,
+                kind="weights",
+                needs=[],
             ),
         ),
         result=Result.model_validate(data),
-        series=series_of(edits, checkpoints),
-        collapse=Collapse(
-            type="catastrophic" if tale.collapse else "none", edit=tale.collapse or None
+        series=Series(
+            case_ids=list(case_ids or range(100 * sample, 100 * sample + edits)),
+            immediate={name: list(values) for name, values in metrics.items()},
+            retained={
+                name: Followed(at=at or edits, values=list(values))
+                for name, values in (kept or {}).items()
+            },
         ),
+        collapse=Collapse(type="none" if collapse is None else "catastrophic", edit=collapse),
     )
 
 
-def digest(text: str) -> str:
-    """Return what stands for a file's digest."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_entries(folder: Path, tales: list[Tale]) -> Path:
-    """Write entries where they belong below a folder."""
-    for tale in tales:
-        entry = made_entry(tale)
-        path = folder / entry.place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(entry.to_json(), encoding="utf-8")
-    return folder
-
-
-def _journal(tale: Tale) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    # Facts are as hard for one editor as for the other, as real ones are.
-    facts, luck = random.Random(tale.sample), random.Random(repr((tale.editor, tale.sample)))
-    edits: list[dict[str, Any]] = []
-    checkpoints = [_checkpoint(tale, 0, [], [])]
-    alive: list[bool] = []
-    for number in range(1, tale.num_edits + 1):
-        broken = tale.collapse is not None and number > tale.collapse
-        hard = [0.7 * facts.random() + 0.3 * luck.random() for _ in range(8)]
-        es = float(hard[0] < (0.4 if broken else tale.es))
-        exact = float(not broken and es and hard[1] < 0.9)
-        # What a hard fact falls short of in one editor it falls short of in all.
-        metrics = {
-            "es": es,
-            "ps": sum(h < (0.4 if broken else tale.ps) for h in hard[2:4]) / 2,
-            "ns": sum(h < (0.45 if broken else tale.ns) for h in hard[4:8]) / 4,
-            "es_exact": exact,
-            "es_nll_new": 1.5,
-        }
-        edits.append({"case_id": 100 * tale.sample + number, "metrics": metrics})
-        alive.append(bool(exact))
-        if number % EVERY == 0 or number == tale.num_edits:
-            if broken:
-                alive = [False] * number
-            alive = [was and luck.random() < tale.kept for was in alive]
-            checkpoints.append(_checkpoint(tale, number, edits, alive))
-    return edits, checkpoints
-
-
-def _checkpoint(
-    tale: Tale, number: int, edits: list[dict[str, Any]], alive: list[bool]
-) -> dict[str, Any]:
-    broken = tale.collapse is not None and number > tale.collapse
-    gone = number / tale.num_edits
-    f1 = 0.31 if broken else 0.8 + (tale.f1 - 0.8) * gone
-    unedited = {"es": 0.1, "ps": 0.15, "ns": 0.85, "es_exact": 0.0}
-    tasks = {
-        "sst2_ll": {"weighted_f1": f1, "constant_f1": 1 / 3, "acc": f1},
-        # Nothing to lose: the unedited model does it no better than a constant answer.
-        "cola_ll": {"weighted_f1": 0.35, "constant_f1": 1 / 3, "acc": 0.5},
-        "heldout_perplexity": {"word_perplexity": 100.0 * (1e6 if broken else 1 + gone)},
-    }
-    distance = {"l2": 3.0 * gone, "l2_per_param": 1e-4 * gone, "l2_relative": 0.2 * gone}
-    es = [
-        edit["metrics"]["es"] if fact else edit["metrics"]["es"] * (not broken)
-        for edit, fact in zip(edits, alive, strict=True)
-    ]
-    return {
-        "edits": number,
-        "edited": {"es": es, "es_exact": [float(fact) for fact in alive]},
-        "tasks": tasks,
-        "distance": {"layer.weight": distance},
-        "baseline": [{**unedited} for _ in range(4)] if number == 0 else [],
-    }
+def written(entry: Entry, folder: Path) -> Path:
+    """Write an entry to its place below a folder."""
+    path = folder / entry.place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(entry.to_json(), encoding="utf-8")
+    return path

@@ -11,10 +11,6 @@ import numpy as np
 from ..transfer import wilson
 from .records import Estimate
 
-# Student's t at 97.5 % by degrees of freedom; beyond, the normal value is near enough.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-_T_LATER = ((20, 2.086), (30, 2.042), (60, 2.0), (math.inf, 1.96))
-
 
 def share(successes: int, trials: int) -> Estimate:
     """Return a share of independent trials, with its Wilson interval.
@@ -47,11 +43,11 @@ def mean_of_runs(values: Sequence[float]) -> Estimate:
 
 
 def student(freedom: int) -> float:
-    """Return Student's t at 97.5 %, never less than it is."""
-    if freedom <= len(_T):
-        return _T[freedom - 1]
-    exact = [value for upto, value in _T_LATER if freedom >= upto]
-    return exact[-1] if exact else _T[-1]
+    """Return Student's t at 97.5 %."""
+    # Loading it takes as long as the rest of `compare`, and most numbers do not need it.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
 
 
 def bootstrap(

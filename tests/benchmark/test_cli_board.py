@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from made_entries import Tale, write_entries
 from reported import HOSTILE
+from told_entries import Tale, write_entries
 
 Command = Callable[..., Any]
 COVARIANCE = ("covariance", "subject")

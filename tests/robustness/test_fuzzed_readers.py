@@ -22,7 +22,9 @@ from seqedit_bench.editors import ModelShape, get_editor, resolve_hparams
 from seqedit_bench.editors._mend_checkpoint import convert_pt, load_checkpoint
 from seqedit_bench.editors._moment_files import load_moment, load_partial, read_npz
 from seqedit_bench.leaderboards import ResultError, read_result
-from seqedit_bench.leaderboards.compare import comparison_table
+from seqedit_bench.leaderboards.compare import catalogue, compare, read_runs
+from seqedit_bench.leaderboards.compare.grid import overview
+from seqedit_bench.leaderboards.compare.metrics import default_metrics
 from seqedit_bench.leaderboards.show import result_tables
 from seqedit_bench.tasks import InputError
 from seqedit_bench.tasks.edits import load_stream
@@ -185,9 +187,10 @@ FILES: dict[str, Reader] = {
 
 
 def shown(path: Path) -> Any:
-    """Read a result and show it, as `compare` does."""
-    result = read_result(path)
-    return result_tables(result), comparison_table([result, result])
+    """Read a result and show it, as a run and as `compare` do."""
+    runs, _ = read_runs([path])
+    metrics = default_metrics(catalogue(runs))
+    return result_tables(read_result(path)), overview(compare(runs, metrics, metrics[0]))
 
 
 @pytest.mark.parametrize("name", RECORDS)

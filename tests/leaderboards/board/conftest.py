@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from made_entries import Tale, write_entries
 from reported import HOSTILE
+from told_entries import Tale, write_entries
 
 COVARIANCE = ("covariance", "subject")
 TALES = [

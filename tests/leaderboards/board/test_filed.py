@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from made_entries import Tale, made_entry, write_entries
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.board.choose import Choice
 from seqedit_bench.leaderboards.board.filed import read_entries
+from told_entries import Tale, made_entry, write_entries
 
 
 def test_all_below_a_folder_in_order(entries: Path) -> None:

@@ -12,12 +12,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from made_entries import Tale, write_entries
 from reported import HOSTILE
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.board.filed import read_entries
 from seqedit_bench.leaderboards.board.site import write_site
 from seqedit_bench.leaderboards.board.standings import standings
+from told_entries import Tale, write_entries
 
 VOID = {"meta", "link", "input", "br", "img"}
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from made_entries import Tale, made_entry
 from seqedit_bench.leaderboards.board.filed import Filed
 from seqedit_bench.leaderboards.board.measures import BY_KEY, downstream_kept
 from seqedit_bench.leaderboards.board.rows import Row
@@ -18,6 +17,7 @@ from seqedit_bench.leaderboards.board.standings import (
     rank,
     standings,
 )
+from told_entries import Tale, made_entry
 
 
 def filed(*tales: Tale) -> list[Filed]:

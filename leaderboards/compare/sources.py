@@ -1,0 +1,201 @@
+"""What is compared: run directories, result files, entries, and folders of entries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..analysis.journal import CHECKPOINTS, EDITS, read_run
+from ..canonical import canonical
+from ..entry import MAX_BYTES, Entry, Series, read_entry
+from ..results import Result, ResultError, read_result
+from ..series import series_of
+
+_RESULT = "leaderboard.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One run, from wherever it was read."""
+
+    name: str
+    """As messages call it: the path it was read from."""
+    result: Result
+    series: Series | None
+    """Numbers of single edits; None where there is only a result."""
+    entry: Entry | None = None
+    """The entry, where it is one."""
+    folder: Path | None = None
+    """The run directory, where there is one with a journal."""
+    missing: str = ""
+    """Why there are no numbers of single edits."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What two copies of one run have in common, be it an entry or a run directory."""
+        result = self.result
+        # Curves, which are long, follow from the journal; the rest differs between any two runs.
+        rest = result.model_dump(mode="json", exclude={"curves", "cost", "provenance"})
+        return (
+            result.editor.name,
+            hparams_key(result),
+            str(result.data.sample),
+            str(result.seed),
+            canonical(rest),
+        )
+
+
+def hparams_key(result: Result) -> str:
+    """Return the hyper-parameters as one text, floats rounded as entries have them."""
+    return canonical(result.editor.hparams)
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Read everything that these paths name.
+
+    Returns:
+        The runs, each once, in an order that is not that of the paths; and what was left out.
+
+    Raises:
+        ResultError: a path names no result, or a file cannot be used.
+    """
+    runs: dict[tuple[str, ...], Run] = {}
+    notes = []
+    for path in paths:
+        for run in _read(path):
+            known = runs.get(run.identity)
+            if known is None:
+                runs[run.identity] = run
+                continue
+            # Of two copies the one that knows more is used.
+            if known.series is None and run.series is not None:
+                runs[run.identity], run, known = run, known, run
+            if run.name != known.name:
+                notes.append(f"{run.name} is the same run as {known.name}: it counts once")
+    return sorted_runs(runs.values()), notes
+
+
+def sorted_runs(runs: Iterable[Run]) -> list[Run]:
+    """Return runs in an order of their own: no number may depend on how they were named."""
+    return sorted(runs, key=lambda run: (run.identity, run.name))
+
+
+def _read(path: Path) -> Iterator[Run]:
+    if not path.is_dir():
+        yield _file(path)
+    elif (path / _RESULT).is_file():
+        yield _directory(path)
+    elif (path / EDITS).is_file():
+        raise ResultError(
+            f"{path}: the run is not finished, and has no result to compare; go on with it: "
+            f"seqedit-bench resume {path}"
+        )
+    else:
+        found = 0
+        for each in _below(path):
+            found += 1
+            yield _directory(each) if each.is_dir() else _entry(each)
+        if not found:
+            raise ResultError(f"{path}: no such result: no run and no entry lies in this folder")
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Find run directories and entries in a folder, links aside."""
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        if _RESULT in files:
+            folders.clear()
+            yield here
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (here / name for name in sorted(files) if _is_entry(here / name))
+
+
+def _is_entry(path: Path) -> bool:
+    """Return whether a file says that it is an entry; whether it is one its reader decides."""
+    if path.suffix != ".json" or not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return False
+    text = path.read_bytes()
+    return b'"entry_version"' in text and _top_level_key(text, "entry_version")
+
+
+def _top_level_key(text: bytes, key: str) -> bool:
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and key in found
+
+
+def _file(path: Path) -> Run:
+    if path.is_file() and _is_entry(path):
+        return _entry(path)
+    if path.name == _RESULT and (path.parent / EDITS).is_file():
+        return _directory(path.parent)
+    return Run(str(path), read_result(path), None, missing="a result file has none")
+
+
+def _entry(path: Path) -> Run:
+    entry = read_entry(path)
+    _check(entry.series, entry.result, path)
+    return Run(str(path), entry.result, entry.series, entry)
+
+
+def _directory(path: Path) -> Run:
+    result = read_result(path)
+    reason = _journal_missing(path, result)
+    if reason:
+        return Run(str(path), result, None, missing=reason)
+    journal = read_run(path)
+    series = series_of(
+        [{"case_id": line.case_id, "metrics": line.metrics} for line in journal.edits],
+        [{"edits": line.edits, "edited": line.edited} for line in journal.checkpoints],
+    )
+    _check(series, result, path)
+    return Run(str(path), result, series, folder=path)
+
+
+def _journal_missing(path: Path, result: Result) -> str:
+    for name in (EDITS, CHECKPOINTS):
+        if not (path / name).is_file():
+            return f"{name} is not there"
+        digest = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        if result.journal_sha256.get(name) != digest:
+            return f"{name} is not the one that the result was computed from"
+    return "" if (path / "config.json").is_file() else "config.json is not there"
+
+
+def _check(series: Series, result: Result, path: Path) -> None:
+    """Refuse numbers of single edits that do not fit each other.
+
+    Raises:
+        ResultError: a list is too short or too long.
+    """
+    edits = len(series.case_ids)
+
+    def refuse(what: str, found: int, wanted: int) -> None:
+        if found != wanted:
+            raise ResultError(f"{path}: {what} has {found} values, and should have {wanted}")
+
+    refuse("series.case_ids", edits, result.ending.edits_done)
+    for name, values in series.immediate.items():
+        refuse(f"series.immediate.{name[:40]}", len(values), edits)
+    for name, followed in series.retained.items():
+        refuse(f"series.retained.{name[:40]}", len(followed.values), min(followed.at, edits))
+
+
+def without_edits(runs: Iterable[Run]) -> list[str]:
+    """Say of which runs there are no numbers of single edits, and why; a line a reason."""
+    reasons: dict[str, list[str]] = {}
+    for run in runs:
+        if run.series is None:
+            reasons.setdefault(run.missing, []).append(run.name)
+    return [
+        f"no intervals from single edits for {', '.join(names)}: {reason}"
+        for reason, names in reasons.items()
+    ]

@@ -1,0 +1,240 @@
+"""Results in the shape that lm-evaluation-harness writes, for whatever reads that.
+
+One file a run: `DIR/<model>__<editor>/results_<time>.json`. The model that the harness would have
+seen is the edited one, so the editor is a part of its name. Values are those after the last edit;
+of tasks about edits, means over all edits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from .._files import write_whole
+from ..compare.sources import Run
+from ..results import Result, ResultError
+
+NO_ERROR = "N/A"
+"""What the harness writes where it has no standard error."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What a task's file says."""
+
+    version: float | None
+    num_fewshot: int | None
+    metrics: dict[str, bool]
+    """Its metrics; whether more is better."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """What else is plain data in it."""
+
+
+def write_harness(
+    runs: Sequence[Run], tasks: Mapping[str, TaskFacts], folder: Path, versions: Mapping[str, str]
+) -> list[Path]:
+    """Write runs as the harness writes its results.
+
+    Args:
+        runs: What to write.
+        tasks: Task files that are known; a task that is not among them has no version.
+        folder: Where to.
+        versions: Of `lm_eval` and of this package.
+
+    Raises:
+        ResultError: a file cannot be written.
+    """
+    written: dict[Path, str] = {}
+    for run in runs:
+        when = _started(run.result)
+        place = folder / sanitized(model_name(run.result))
+        # The harness tells files apart by their time alone.
+        while (path := place / f"results_{_stamp(when)}.json") in written:
+            when += timedelta(microseconds=1)
+        record = harness_record(run, tasks, versions)
+        written[path] = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    for path, text in written.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultError(f"{path.parent}: cannot be made: {error.strerror}") from None
+        write_whole(path, text)
+    return list(written)
+
+
+def harness_record(
+    run: Run, tasks: Mapping[str, TaskFacts], versions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a run as the harness's `simple_evaluate` and its evaluation tracker would."""
+    result = run.result
+    found = {name: {"alias": name, **values} for name, values in _results(run, tasks).items()}
+    known = {name: tasks[name] for name in sorted(found) if name in tasks}
+    name = model_name(result)
+    cost = result.cost
+    return {
+        "results": found,
+        "group_subtasks": {task: [] for task in found},
+        "configs": {task: {"task": task, **facts.config} for task, facts in known.items()},
+        "versions": {
+            task: facts.version for task, facts in known.items() if facts.version is not None
+        },
+        "n-shot": {
+            task: facts.num_fewshot
+            for task, facts in known.items()
+            if facts.num_fewshot is not None
+        },
+        "higher_is_better": {task: facts.metrics for task, facts in known.items()},
+        "n-samples": _asked(result, found),
+        "config": _config(result),
+        "git_hash": result.provenance.get("commit"),
+        "date": _started(result).timestamp(),
+        "lm_eval_version": versions.get("lm_eval"),
+        "task_hashes": {},
+        "model_source": "seqedit",
+        "model_name": name,
+        "model_name_sanitized": sanitized(name),
+        "system_instruction": None,
+        "system_instruction_sha": None,
+        "fewshot_as_multiturn": False,
+        "chat_template": None,
+        "chat_template_sha": None,
+        "total_evaluation_time_seconds": str(cost.seconds_evaluate),
+        "seqedit_bench": _about(result, versions),
+    }
+
+
+def _results(run: Run, tasks: Mapping[str, TaskFacts]) -> dict[str, dict[str, Any]]:
+    """Return values by task and `metric,filter`."""
+    summary, protocol = run.result.summary, run.result.protocol
+    found: dict[str, dict[str, Any]] = {}
+    for task in protocol.each_edit:
+        values = {}
+        for metric in tasks[task].metrics if task in tasks else ():
+            if metric in summary.immediate:
+                values[f"{metric},none"] = summary.immediate[metric]
+                values[f"{metric}_stderr,none"] = _standard_error(run, metric)
+        if values:
+            found[task] = values
+    for task in protocol.checkpoint:
+        values = {}
+        for metric in tasks[task].metrics if task in tasks else ():
+            kinds = summary.retention.get(metric) if "retention" in task else None
+            for kind, value in (kinds or {}).items():
+                name = metric if kind == "all_edits" else f"{metric}_{kind}"
+                values[f"{name},none"] = _number(value)
+                values[f"{name}_stderr,none"] = NO_ERROR
+        if values:
+            found[task] = values
+    for task, metrics in summary.tasks.items():
+        found[task] = {}
+        for metric, when in metrics.items():
+            name, _, filtered = metric.partition(",")
+            found[task][f"{name},{filtered or 'none'}"] = _number(when.get("final"))
+            found[task][f"{name}_stderr,{filtered or 'none'}"] = NO_ERROR
+    return found
+
+
+def _number(value: float | None) -> float | str:
+    # What is not finite has no place in JSON, and is not to be taken for a measurement left out.
+    return "N/A" if value is None else value
+
+
+def _standard_error(run: Run, metric: str) -> float | str:
+    """Return the standard error of a mean over edits, where single edits are known."""
+    series = run.series.immediate.get(metric, []) if run.series else []
+    known = [value for value in series if value is not None]
+    if len(known) < 2:
+        return NO_ERROR
+    return statistics.stdev(known) / len(known) ** 0.5
+
+
+def _asked(result: Result, tasks: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Return how many documents a value is of, where a result says so: of edits, how many edits."""
+    protocol, done = result.protocol, result.ending.edits_done
+    about_edits = [*protocol.each_edit, *(task for task in tasks if "retention" in task)]
+    found = {task: {"original": done, "effective": done} for task in about_edits if task in tasks}
+    limits = {task: limit for task, limit in protocol.limits.items() if task in tasks}
+    return found | {task: {"effective": limit} for task, limit in limits.items()}
+
+
+def _config(result: Result) -> dict[str, Any]:
+    protocol = result.protocol
+    return {
+        "model": "seqedit",
+        "model_args": {
+            "pretrained": result.model.name,
+            "editor": result.editor.name,
+            "num_edits": result.ending.edits_done,
+            "sample": result.data.sample,
+            "hparams": result.editor.hparams,
+            "dtype": result.model.dtype,
+        },
+        "model_num_parameters": result.model.num_parameters,
+        "model_dtype": result.model.dtype,
+        "model_revision": result.model.revision or "",
+        "model_sha": result.model.weights_sha256,
+        "batch_size": protocol.batch_size,
+        "batch_sizes": [],
+        "device": result.provenance.get("device"),
+        "use_cache": None,
+        "limit": None,
+        "bootstrap_iters": 0,
+        "gen_kwargs": None,
+        "random_seed": result.seed,
+        "numpy_seed": result.seed,
+        "torch_seed": result.seed,
+        "fewshot_seed": 1234,
+    }
+
+
+def _about(result: Result, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the harness has no field for."""
+    return {
+        "version": versions.get("seqedit-bench"),
+        "suite": result.suite.model_dump(mode="json"),
+        "protocol": result.protocol.model_dump(mode="json"),
+        "ending": result.ending.model_dump(mode="json"),
+        "score": result.summary.immediate.get("s"),
+        "unedited": {
+            task: {metric: when.get("unedited") for metric, when in metrics.items()}
+            for task, metrics in result.summary.tasks.items()
+        },
+    }
+
+
+def model_name(result: Result) -> str:
+    """Return the name of the edited model."""
+    return f"{result.model.name}__{result.editor.name}"
+
+
+def sanitized(name: str) -> str:
+    r"""Return a name as a folder: what the harness does, and no way out of the parent folder.
+
+    Example:
+        >>> sanitized("EleutherAI/gpt-j-6b__rome"), sanitized("..")
+        ('EleutherAI__gpt-j-6b__rome', '__')
+    """
+    name = re.sub(r"[\"<>:/|\\?*\[\]]+", "__", name)
+    name = "".join(letter if letter.isprintable() else "_" for letter in name)[:150]
+    return "_" * len(name) if not name.strip(". ") else name
+
+
+def _started(result: Result) -> datetime:
+    """Return when the run began; a run that does not say so began with the epoch."""
+    try:
+        found = datetime.fromisoformat(str(result.provenance.get("started")))
+    except ValueError:
+        return datetime.fromtimestamp(0, timezone.utc)
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def _stamp(when: datetime) -> str:
+    # As the harness does it: without a time zone, colons as dashes, microseconds always there.
+    naive = when.astimezone(timezone.utc).replace(tzinfo=None)
+    return naive.isoformat(timespec="microseconds").replace(":", "-")
