@@ -5,6 +5,7 @@ Entries lie in `leaderboards/entries/<suite>@<version>/<model>@<revision>/<edito
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -62,6 +63,8 @@ class Series(Record):
     """Facts in the order of the edits."""
     immediate: dict[str, list[float | None]]
     """Metrics right after each edit; null where it has none or it is not finite."""
+    not_finite: dict[str, list[Positive]] = Field(default_factory=dict)
+    """Edits after which a metric was not finite, where there are any: in curves that is a 0."""
     retained: dict[str, Followed]
     """Metrics of all edits at the last measurement of each."""
 
@@ -125,3 +128,9 @@ def read_entry(path: Path) -> Entry:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of an entry; `entry.schema.json` beside this file is its copy."""
     return Entry.model_json_schema()
+
+
+def write_schema() -> None:
+    """Write `entry.schema.json` again, after a change of the record."""
+    path = Path(__file__).with_name("entry.schema.json")
+    path.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
