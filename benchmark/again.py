@@ -190,7 +190,7 @@ def _ready(plan: Plan, loaded: LoadedModel, result: Result, observer: Observer) 
 
 
 def _overrides(usual: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield `key=value` for each hyper-parameter that is not the usual one at six digits.
+    """Yield `key=value` for each hyper-parameter that is not the usual one.
 
     Example:
         >>> list(_overrides({"lr": 1e-06, "steps": 5}, {"lr": 2e-06, "steps": 5}))
@@ -198,7 +198,7 @@ def _overrides(usual: dict[str, Any], wanted: dict[str, Any], prefix: str = "") 
     """
     for key, value in wanted.items():
         now = usual.get(key)
-        if rounded(now) == rounded(value) and key in usual:
+        if now == value and key in usual:
             continue
         if isinstance(value, dict) and isinstance(now, dict) and set(value) == set(now):
             yield from _overrides(now, value, f"{prefix}{key}.")

@@ -50,7 +50,13 @@ def submit_command(
     if team is None and not check:
         raise InputError("--team is missing: the name of a person or group, which is published")
     ran, judged_by = read_ran(run), known()
-    entry = entry_of(ran, card_for(ran, card, judged_by), judged_by, team=team or "?", paper=paper)
+    entry = entry_of(
+        ran,
+        card_for(ran, card, judged_by),
+        judged_by,
+        team="?" if team is None else team,
+        paper=paper,
+    )
     done = place_entry(entry, entries or default_entries(Path.cwd()), check=check)
     size = f"{len(done.text.encode()) / 1024:.0f} KiB"
     if check:

@@ -5,7 +5,7 @@ A version that is in there stays: its entries are judged by it when its file is 
 
 from __future__ import annotations
 
-from ..editors import about_editor, available_editors, available_wrappers
+from ..editors import own_editors
 from ..leaderboards import entry, results
 from ..leaderboards.canonical import canonical
 from ..leaderboards.known import SUITES, Known, Protocol, Protocols, known_suites
@@ -15,11 +15,10 @@ from .suite import Suite, available_suites, load_suite
 
 def known() -> Known:
     """Return what entries are judged by; starts without torch."""
-    names = [*available_editors(), *available_wrappers()]
     return Known(
         suites=known_suites(),
         models=frozenset(name for name, about in model_aliases().items() if "wheel" in about),
-        editors=frozenset(name for name in names if about_editor(name)),
+        editors=frozenset(own_editors()),
     )
 
 

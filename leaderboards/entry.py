@@ -17,6 +17,8 @@ from .results import Count, Positive, Record, Result, read_record
 
 ENTRY_VERSION = 1
 MAX_BYTES = 8 << 20
+_SET = ("result", "editor", "hparams")
+"""What an edit is made again with: rounded, other numbers would come out."""
 ENTRIES = Path(__file__).parent / "entries"
 
 Text = Annotated[str, Field(min_length=1, max_length=300)]
@@ -24,7 +26,7 @@ Link = Annotated[str, Field(pattern=r"^https://[!-~]+$", max_length=300)]
 
 
 class Card(Record):
-    """What an editor is: of ours from their own description, of others from `editor.yaml`."""
+    """What an editor is: of ours from their own description, of others from their card, a YAML."""
 
     name: Text
     summary: Text
@@ -97,7 +99,7 @@ class Entry(Record):
 
     def to_json(self) -> str:
         """Return the one text that an entry of this content has."""
-        return canonical(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json"), exact=_SET)
 
 
 def slug(name: str) -> str:

@@ -86,7 +86,10 @@ def _lines(path: Path) -> list[Line]:
     if not path.is_file():
         return []
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not `splitlines`: texts in a line may hold what Unicode takes for the end of one.
+    for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not text.strip():
+            continue
         try:
             line = parse_json(text)
         except ValueError as error:

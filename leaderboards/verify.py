@@ -93,9 +93,9 @@ def checks_table(checks: Sequence[Check]) -> Group:
     for heading in ("checked", "against", "outcome"):
         table.add_column(heading, overflow="fold")
     for check in checks:
-        outcome = f"{len(check.differs)} differ" if check.differs else "same"
-        note = f"{outcome}; {check.note}" if check.note else outcome
-        table.add_row(plain(check.what), plain(check.against), plain(note))
+        differ = f"{len(check.differs)} differ" if check.differs else ""
+        outcome = "; ".join(part for part in (differ, check.note) if part) or "same"
+        table.add_row(plain(check.what), plain(check.against), plain(outcome))
     told: list[Text] = []
     for check in checks:
         told += [plain(text) for text in check.differs[:_SHOWN]]

@@ -48,15 +48,14 @@ def _immediate(entry: Entry, score: Sequence[str]) -> Iterator[Problem]:
     for part, of in (("immediate", lines), ("immediate_last_50", lines[-LAST:])):
         stored = getattr(summary, part)
         at = f"result.summary.{part}"
-        yield from compared(at, _computable(stored), means(of, score))
+        known = {name: value for name, value in _computable(stored).items() if score or name != S}
+        yield from compared(at, known, means(of, score))
     if len(lines) <= LAST:
         at = "result.summary.immediate_last_50"
         yield from compared(at, summary.immediate_last_50, summary.immediate)
-    baseline = summary.baseline
-    expected = (
-        harmonic_mean([baseline[name] for name in score]) if {*score} <= {*baseline} else None
-    )
-    if not close(baseline.get(S), expected if score else None):
+    scores = [summary.baseline[name] for name in score if name in summary.baseline]
+    expected = harmonic_mean(scores) if scores and len(scores) == len(score) else None
+    if score and not close(summary.baseline.get(S), expected):
         yield Problem("result.summary.baseline.s", "is not the harmonic mean of the scores")
     drawn = curves(lines, [], result.protocol.smoothing).immediate
     for name in sorted({*drawn, *result.curves.immediate}):

@@ -9,6 +9,8 @@ from ..known import Known, Protocol
 from ..results import Result
 from .problem import Problem, short
 
+_TASKS_OF = {"counterfact": ("counterfact_", "retention"), "zsre": ("zsre_",)}
+"""How tasks about edits begin, by family; a run leaves out those of other families."""
 SKIPPED = "left out by --skip"
 """How a result says that a task was left out because it was asked to be."""
 
@@ -56,7 +58,9 @@ def _protocol(result: Result, known: Known) -> Iterator[Problem]:
 def _as_the_suite_says(result: Result, protocol: Protocol) -> Iterator[Problem]:
     """Yield where a run asked otherwise than its suite; more at checkpoints is allowed."""
     asked, where = result.protocol, f"{result.suite.name}@{result.suite.version}"
-    absent = set(asked.not_measured)
+    named = {*protocol.each_edit, *protocol.checkpoint}
+    other = {name for name in named if _of_other_edits(name, result.data.edits)}
+    absent = other | set(asked.not_measured)
     wanted = [name for name in protocol.each_edit if name not in absent]
     if asked.each_edit != wanted:
         yield Problem("protocol.each_edit", f"{where} asks {', '.join(wanted)}")
@@ -76,6 +80,22 @@ def _as_the_suite_says(result: Result, protocol: Protocol) -> Iterator[Problem]:
     beside = protocol.single_edit and "single_edit" not in absent
     if beside != (result.summary.single_edits is not None):
         yield Problem("summary.single_edits", f"{where} {'asks them' if beside else 'has none'}")
+
+
+def _of_other_edits(task: str, stream: str) -> bool:
+    """Return whether a task asks about edits of another family than a stream's.
+
+    Example:
+        >>> _of_other_edits("zsre_retention", "counterfact-edits")
+        True
+        >>> _of_other_edits("sst2_ll", "zsre")
+        False
+    """
+    return any(
+        task.startswith(prefixes)
+        for family, prefixes in _TASKS_OF.items()
+        if family != stream.partition("-")[0]
+    )
 
 
 def _length(result: Result, known: Known) -> Iterator[Problem]:

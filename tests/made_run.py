@@ -64,7 +64,7 @@ def _edit(number: int, case_id: int, draw: random.Random) -> Line:
         "edit": number,
         "case_id": case_id,
         "prompt": "{} lies in",
-        "subject": f"Place {case_id}",
+        "subject": f"Place\u2028{case_id}",
         "target_new": " Peru",
         "target_true": " Chile",
         "metrics": _metrics(draw),
@@ -114,7 +114,6 @@ def _single(number: int, draw: random.Random) -> Line:
 def _config(num_edits: int, sample: int, seed: int, editor: str, ids: list[int]) -> dict[str, Any]:
     suite = load_suite("quick")
     asked = [name for name in suite.each_edit if name.startswith("counterfact")]
-    absent = [name for name in (*suite.each_edit, *suite.checkpoint) if name.startswith("zsre")]
     return {
         "request": {"editor": editor, "editor_path": None, "num_edits": num_edits},
         "suite_definition": suite.model_dump(),
@@ -153,7 +152,7 @@ def _config(num_edits: int, sample: int, seed: int, editor: str, ids: list[int])
             "checkpoint": {k: n for k, n in suite.checkpoint.items() if not k.startswith("zsre")},
             "start_end": [],
             "limits": {},
-            "not_measured": dict.fromkeys(absent, "these are counterfact edits"),
+            "not_measured": {},
             "smoothing": suite.smoothing,
         },
         "seed": seed,
@@ -176,7 +175,7 @@ def write_run(folder: Path, made: Parts) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(made.config), encoding="utf-8")
     for name in ("edits", "checkpoints", "single_edits"):
-        lines = [json.dumps(line) + "\n" for line in getattr(made, name)]
+        lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in getattr(made, name)]
         (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     result = folder / "leaderboard.json"
     result.write_text(Result.model_validate(_blank(made)).to_json(), encoding="utf-8")
