@@ -186,6 +186,9 @@ assert not heavy, heavy
         (["list", "models"], "smollm2-135m"),
         (["compare", str(RESULT), str(RESULT)], "rome"),
         (["analyze", "--help"], "--set"),
+        (["submit", "--help"], "--team"),
+        (["verify", "--help"], "--replay"),
+        (["validate", str(ROOT / "leaderboards")], "no problem"),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
 )
