@@ -19,8 +19,9 @@ import torch
 from ..tasks.sources import file_sha256
 
 PACKAGES = ("seqedit-bench", "torch", "transformers", "lm-eval", "datasets", "tokenizers")
+_ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = ("benchmark", "editors", "leaderboards", "tasks")
-_OWN = [Path(__file__).resolve().parent.parent / name for name in _FOLDERS]
+_OWN = [_ROOT / name for name in _FOLDERS]
 _CODE = (*_FOLDERS, "pyproject.toml", ":(exclude)leaderboards/entries")
 """What of a checkout numbers depend on: an editor's file beside it has a digest of its own."""
 
@@ -64,12 +65,11 @@ def _cpu() -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _commit() -> tuple[str | None, bool | None]:
+def _commit(root: Path = _ROOT) -> tuple[str | None, bool | None]:
     """Return commit of the checkout this runs from, and whether its code has changed since.
 
     None for an installed copy.
     """
-    root = Path(__file__).resolve().parent.parent
     if not (root / "pyproject.toml").is_file():
         return None, None
     try:
