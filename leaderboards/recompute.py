@@ -189,10 +189,13 @@ def _source(key: str) -> str:
 def _seconds(ran: Ran) -> Iterator[str]:
     """Hold the seconds of a run against its lines'; one that was resumed took more than these."""
     cost, lines = ran.result.cost, ran.edits
-    found = {
-        "seconds_edit": _sum(lines, "edit"),
-        "seconds_evaluate": _sum([*lines, *ran.checkpoints], "evaluate"),
-    }
+    try:
+        found = {
+            "seconds_edit": _sum(lines, "edit"),
+            "seconds_evaluate": _sum([*lines, *ran.checkpoints], "evaluate"),
+        }
+    except (KeyError, TypeError):
+        raise ResultError(f"{ran.folder}: a line of its journal says no seconds") from None
     for name, total in found.items():
         said = getattr(cost, name)
         if not ran.result.provenance.get("resumed") and not math.isclose(

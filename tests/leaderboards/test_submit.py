@@ -266,6 +266,16 @@ def test_a_journal_that_cannot_be_used(
     assert str(copy) in refused(copy, entries)
 
 
+def test_lines_without_seconds(tmp_path: Path, entries: Path) -> None:
+    run = write_run(tmp_path / "run", parts())
+    lines = (run / "edits.jsonl").read_text(encoding="utf-8").replace('"seconds"', '"later"', 1)
+    (run / "edits.jsonl").write_text(lines, encoding="utf-8")
+    result = json.loads((run / "leaderboard.json").read_text(encoding="utf-8"))
+    result["journal_sha256"]["edits.jsonl"] = sha(lines)
+    (run / "leaderboard.json").write_text(json.dumps(result))
+    assert "says no seconds" in refused(run, entries)
+
+
 # --- Cards -----------------------------------------------------------------------------------
 
 
