@@ -41,8 +41,8 @@ format: $(VENV)/dev.stamp ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: $(VENV)/dev.stamp ## write the JSON Schema of results again
-	$(BIN)/python -c 'from seqedit_bench.leaderboards.results import write_schema; write_schema()'
+schema: $(VENV)/dev.stamp ## write the JSON Schemas of results and entries, and the known protocols
+	$(BIN)/python -m seqedit_bench.benchmark.protocols
 
 clean:
 	rm -rf $(VENV) .typing build *.egg-info

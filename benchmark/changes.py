@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from ..leaderboards.differences import Difference, differences, listed
 from ..tasks.errors import InputError
 from .config import RunConfig
-from .differences import Difference, differences, listed
 from .journal import CHECKPOINTS, EDITS, SINGLE_EDITS, Journal, finite, read_request
 from .observer import Observer
 from .recovery import Remains

@@ -19,6 +19,7 @@ from ..tasks.errors import InputError, unknown_name
 from .cli_analysis import analysis_app
 from .cli_board import board_app
 from .cli_compare import compare_app
+from .cli_leaderboard import leaderboard_app
 from .config import RunConfig
 from .options import (
     DEFAULT_CACHE,
@@ -435,19 +436,21 @@ def check_editor_command(
 def new_editor_command(
     name: Annotated[str, typer.Argument(help="Name of the editor, in lower-case letters and _.")],
 ) -> None:
-    """Write a working editor to start from, as NAME.py in the current folder."""
+    """Write a working editor to start from, as NAME.py, and its card for the leaderboard."""
     from .new_editor import new_editor
 
-    path = new_editor(name)
+    path, card = new_editor(name)
     sys.stdout.write(
-        f"{path}\ncheck: seqedit-bench check-editor {path}\n"
-        f"run:   seqedit-bench --editor {name} --editor-path {path} --num-edits 10\n"
+        f"{path}\n{card}\ncheck:  seqedit-bench check-editor {path}\n"
+        f"run:    seqedit-bench --editor {name} --editor-path {path} --num-edits 10\n"
+        f"submit: fill in {card}, run the whole suite, then seqedit-bench submit RUN\n"
     )
 
 
 app.registered_commands += analysis_app.registered_commands
 app.registered_commands += board_app.registered_commands
 app.registered_commands += compare_app.registered_commands
+app.registered_commands += leaderboard_app.registered_commands
 
 
 def _version(show: bool) -> None:

@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..leaderboards.differences import Difference, differences
 from ..tasks.errors import InputError
 from ..tasks.sources import file_sha256
-from .differences import Difference, differences
 from .lock import LOCK, RunLock
 from .saves import CONFIG, STATE
 from .storage import (

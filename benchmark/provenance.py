@@ -19,10 +19,11 @@ import torch
 from ..tasks.sources import file_sha256
 
 PACKAGES = ("seqedit-bench", "torch", "transformers", "lm-eval", "datasets", "tokenizers")
-_OWN = [
-    Path(__file__).resolve().parent.parent / name
-    for name in ("benchmark", "editors", "leaderboards", "tasks")
-]
+_ROOT = Path(__file__).resolve().parent.parent
+_FOLDERS = ("benchmark", "editors", "leaderboards", "tasks")
+_OWN = [_ROOT / name for name in _FOLDERS]
+_CODE = (*_FOLDERS, "pyproject.toml", ":(exclude)leaderboards/entries")
+"""What of a checkout numbers depend on: an editor's file beside it has a digest of its own."""
 
 
 def collect(device: torch.device, started: datetime, include: Path | None = None) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def collect(device: torch.device, started: datetime, include: Path | None = None
         "dirty": dirty,
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if cuda else platform.machine(),
+        "cpu": _cpu(),
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
     }
@@ -54,14 +56,25 @@ def sources_sha256(*folders: Path) -> str:
     return whole.hexdigest()
 
 
-def _commit() -> tuple[str | None, bool | None]:
-    """Return commit and dirty flag of the checkout this runs from; None for an installed copy."""
-    root = Path(__file__).resolve().parent.parent
+def _cpu() -> str:
+    """Return the processor, and which of its instructions torch uses: sums round accordingly."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    name = found.group(1).strip() if found else platform.processor()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _commit(root: Path = _ROOT) -> tuple[str | None, bool | None]:
+    """Return commit of the checkout this runs from, and whether its code has changed since.
+
+    None for an installed copy.
+    """
     if not (root / "pyproject.toml").is_file():
         return None, None
     try:
         commit = _git(root, "rev-parse", "HEAD")
-        return commit.strip(), bool(_git(root, "status", "--porcelain").strip())
+        return commit.strip(), bool(_git(root, "status", "--porcelain", "--", *_CODE).strip())
     except (OSError, subprocess.CalledProcessError):
         return None, None
 

@@ -17,9 +17,10 @@ from .config import RunConfig
 from .model import LoadedModel, load_model
 from .observer import Observer
 from .plan import Plan, make_plan
-from .ready import make_ready
+from .ready import Ready, make_ready
 
-_TEMPLATES = "context_templates"
+TEMPLATES = "context_templates"
+"""Of what an editor leaves on record, and of what it remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,20 @@ def open_rerun(run: RunJournal, observer: Observer, **location: Path | str | Non
     ready = make_ready(config, plan.editor_class, loaded, observer)
     found = ready.resolved.hparams.model_dump(mode="json")
     _same(run, "hyper-parameters", found, _of(run, "editor", "hparams"))
-    recorded = _of(run, "editor", "prepared").get(_TEMPLATES)
-    if recorded is not None and recorded != ready.record.get(_TEMPLATES):
-        # The same seed draws other texts on another machine: the run's own are put back.
+    recorded = _of(run, "editor", "prepared").get(TEMPLATES)
+    put_back_templates(ready, recorded, observer)
+    return Rerun(plan, loaded, ready.editor, recorded is not None)
+
+
+def put_back_templates(ready: Ready, recorded: Any, observer: Observer) -> None:
+    """Give an editor the context templates of a run; None where it had none.
+
+    The same seed draws other texts on another machine.
+    """
+    if recorded is not None and recorded != ready.record.get(TEMPLATES):
         observer.note("context templates differ from the run's: its recorded ones are used")
         state = ready.editor.state_dict()
-        ready.editor.load_state_dict({**state, **encode_strings(_TEMPLATES, recorded)})
-    return Rerun(plan, loaded, ready.editor, recorded is not None)
+        ready.editor.load_state_dict({**state, **encode_strings(TEMPLATES, recorded)})
 
 
 def _config(run: RunJournal, location: Mapping[str, Any]) -> RunConfig:

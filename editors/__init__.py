@@ -2,7 +2,7 @@
 
 from ..tasks import EditRequest, RequestError
 from ._base import Editor, EditReport, Hparams, ModelShape
-from ._hparams import about_editor, resolve_hparams
+from ._hparams import about_editor, own_editors, resolve_hparams
 from ._registry import (
     available_editors,
     available_wrappers,
@@ -23,6 +23,7 @@ __all__ = [
     "available_wrappers",
     "get_editor",
     "load_editor_file",
+    "own_editors",
     "register_editor",
     "resolve_hparams",
 ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -32,6 +33,12 @@ class Resolved(NamedTuple):
 def _load(editor: str) -> dict[str, Any]:
     path = files("seqedit_bench.editors") / "hparams" / f"{editor}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def own_editors() -> list[str]:
+    """Return the names of the editors and wrappers of this project: those with a YAML here."""
+    folder = files("seqedit_bench.editors") / "hparams"
+    return sorted(Path(each.name).stem for each in folder.iterdir() if each.name.endswith(".yaml"))
 
 
 def about_editor(editor: str) -> dict[str, Any]:

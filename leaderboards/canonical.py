@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 DIGITS = 6
 """Significant digits of a number that is not whole: more than any measurement here has."""
+ALL_DIGITS = 17
+"""So many tell every float from its neighbours."""
 
 
-def rounded(value: Any) -> Any:
+def rounded(value: Any, digits: int = DIGITS) -> Any:
     """Return a record with its floats at six significant digits, and every key sorted.
 
     Example:
@@ -18,15 +20,19 @@ def rounded(value: Any) -> Any:
         {'a': [1, 2.0, 3545.08], 'b': 0.3}
     """
     if isinstance(value, dict):
-        return {key: rounded(value[key]) for key in sorted(value)}
+        return {key: rounded(value[key], digits) for key in sorted(value)}
     if isinstance(value, (list, tuple)):
-        return [rounded(each) for each in value]
+        return [rounded(each, digits) for each in value]
     # Adding 0.0 makes of -0.0, which is no other number, the usual one.
-    return float(f"{value:.{DIGITS}g}") + 0.0 if isinstance(value, float) else value
+    return float(f"{value:.{digits}g}") + 0.0 if isinstance(value, float) else value
 
 
-def canonical(value: Any) -> str:
+def canonical(value: Any, exact: Sequence[str] = ()) -> str:
     """Return a record as JSON: keys sorted, floats rounded, a list of plain values on one line.
+
+    Args:
+        value: The record.
+        exact: Keys that lead to a part whose floats keep all digits: what was set, not measured.
 
     Raises:
         ValueError: a number in it is not finite.
@@ -38,7 +44,18 @@ def canonical(value: Any) -> str:
          "name": "é"
         }
     """
-    return _text(rounded(value), "\n") + "\n"
+    return _text(_rounded_but(value, exact), "\n") + "\n"
+
+
+def _rounded_but(value: Any, exact: Sequence[str]) -> Any:
+    record = rounded(value)
+    if exact:
+        *parents, last = exact
+        place, source = record, value
+        for key in parents:
+            place, source = place[key], source[key]
+        place[last] = rounded(source[last], ALL_DIGITS)
+    return record
 
 
 def _text(value: Any, line: str) -> str:

@@ -5,6 +5,7 @@ Entries lie in `leaderboards/entries/<suite>@<version>/<model>@<revision>/<edito
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from .results import Count, Positive, Record, Result, read_record
 
 ENTRY_VERSION = 1
 MAX_BYTES = 8 << 20
+_SET = ("result", "editor", "hparams")
+"""What an edit is made again with: rounded, other numbers would come out."""
 ENTRIES = Path(__file__).parent / "entries"
 
 Text = Annotated[str, Field(min_length=1, max_length=300)]
@@ -23,7 +26,7 @@ Link = Annotated[str, Field(pattern=r"^https://[!-~]+$", max_length=300)]
 
 
 class Card(Record):
-    """What an editor is: of ours from their own description, of others from `editor.yaml`."""
+    """What an editor is: of ours from their own description, of others from their card, a YAML."""
 
     name: Text
     summary: Text
@@ -62,6 +65,8 @@ class Series(Record):
     """Facts in the order of the edits."""
     immediate: dict[str, list[float | None]]
     """Metrics right after each edit; null where it has none or it is not finite."""
+    not_finite: dict[str, list[Positive]] = Field(default_factory=dict)
+    """Edits after which a metric was not finite, where there are any: in curves that is a 0."""
     retained: dict[str, Followed]
     """Metrics of all edits at the last measurement of each."""
 
@@ -94,7 +99,7 @@ class Entry(Record):
 
     def to_json(self) -> str:
         """Return the one text that an entry of this content has."""
-        return canonical(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json"), exact=_SET)
 
 
 def slug(name: str) -> str:
@@ -125,3 +130,9 @@ def read_entry(path: Path) -> Entry:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of an entry; `entry.schema.json` beside this file is its copy."""
     return Entry.model_json_schema()
+
+
+def write_schema() -> None:
+    """Write `entry.schema.json` again, after a change of the record."""
+    path = Path(__file__).with_name("entry.schema.json")
+    path.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")

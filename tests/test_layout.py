@@ -190,6 +190,9 @@ assert not heavy, heavy
         (["cite", str(RESULT)], "gupta2024model"),
         (["analyze", "--help"], "--set"),
         (["leaderboard", "--help"], "--html"),
+        (["submit", "--help"], "--team"),
+        (["verify", "--help"], "--replay"),
+        (["validate", str(ROOT / "leaderboards")], "no problem"),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
 )

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from seqedit_bench.benchmark.differences import differences, listed
 from seqedit_bench.benchmark.lock import RunLock
 from seqedit_bench.benchmark.random_state import (
     random_state,
@@ -33,6 +32,7 @@ from seqedit_bench.benchmark.storage import (
     resume_command,
     write_sealed,
 )
+from seqedit_bench.leaderboards.differences import differences, listed
 from seqedit_bench.tasks import InputError
 
 CPU = torch.device("cpu")

@@ -1,0 +1,388 @@
+"""The referee: an entry that was changed by hand is seen, and the field is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command import seqedit
+from made_run import Parts, made_entry, put, sha
+from seqedit_bench.benchmark.protocols import known
+from seqedit_bench.leaderboards import ResultError
+from seqedit_bench.leaderboards.entry import Entry
+from seqedit_bench.leaderboards.referee import Problem, validate
+
+Raw = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def entry(tmp_path_factory: pytest.TempPathFactory) -> Entry:
+    return made_entry(tmp_path_factory.mktemp("runs") / "run", num_edits=60)
+
+
+@pytest.fixture
+def board(tmp_path: Path, entry: Entry) -> Path:
+    """A leaderboard of one entry."""
+    return add(tmp_path / "leaderboards", entry)
+
+
+def add(board: Path, entry: Entry) -> Path:
+    path = board / "entries" / entry.place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(entry.to_json(), encoding="utf-8")
+    return board
+
+
+def problems(board: Path) -> list[Problem]:
+    return validate(board, known()).problems
+
+
+def fields(board: Path) -> set[str]:
+    return {problem.field for problem in problems(board)}
+
+
+def test_an_entry_as_submit_writes_it_is_good(board: Path) -> None:
+    (board / "entries" / "README.md").write_text("what this is")
+    assert problems(board) == []
+
+
+# --- Changed by hand -------------------------------------------------------------------------
+
+TAMPERED: dict[str, Any] = {
+    # Numbers that were measured.
+    "result.summary.immediate.es": 0.999,
+    "result.summary.immediate.s": 0.999,
+    "result.summary.immediate_last_50.ps": 0.999,
+    "result.summary.immediate.ps_nll_new": -1.0,
+    "result.summary.baseline.s": 0.001,
+    "result.summary.baseline_records": 49,
+    "result.summary.retention.es_exact.instant": 1.0,
+    "result.summary.tasks.sst2_ll.weighted_f1.final": 0.99,
+    "result.summary.single_edits.transfer.failures": 0,
+    "result.curves.immediate.es.mean_5.3": 0.125,
+    "result.curves.immediate.ps.mean_50.0": 1.5,
+    "result.curves.retention.es.all_edits.5": 0.999,
+    "result.curves.retention.es.sticky.0": 1.0,
+    "result.curves.tasks.sst2_ll.edits.1": 20,
+    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.6": 1.0,
+    "result.curves.checkpoints.2": 15,
+    "series.immediate.es.7": 0.5,
+    "series.immediate.ns.7": 1.2,
+    "series.retained.es.values.0": 0.5,
+    "series.case_ids.0": 12345,
+    "result.cost.edits_per_second": 1000.0,
+    "result.ending.collapsed_at": 99,
+    "collapse.edit": 5,
+    # What was asked.
+    "result.suite.version": 9,
+    "result.suite.sha256": sha("another"),
+    "result.protocol.num_edits": 70,
+    "result.protocol.limits": {"sst2_ll": 5},
+    "result.protocol.each_edit": ["counterfact_es"],
+    "result.protocol.checkpoint.retention": 20,
+    "result.protocol.not_measured": {"mrpc_ll": "left out by --skip"},
+    "result.protocol.smoothing": "sliding",
+    "result.protocol.mode": "batch-single",
+    "result.data.sample": 10,
+    "result.data.case_ids_sha256": sha("others"),
+    # What it was made with.
+    "result.provenance.dirty": True,
+    "result.provenance.include_sha256": sha("tasks"),
+    "result.provenance.resumed": [{"edits": 5, "forced": [{"key": "seed"}]}],
+    "result.ending.stopped": "collapse at edit 3",
+    "result.model.name": "my-own-model",
+    "result.model.weights_sha256": "7e12",
+    "result.editor.code_sha256": "",
+    "result.editor.name": "somebodys",
+    "result.editor.kind": "hooks",
+    "result.editor.needs": [],
+    "result.journal_sha256.edits.jsonl": sha("another journal"),
+    "submission.card.name": "memit",
+    "submission.card.needs": ["training"],
+    "run": "sample1-seed0-0000000000",
+}
+ELSEWHERE = {
+    # The problem is named where the computed number stands, not where the change was made.
+    "result.curves.immediate.es.mean_5.3": "result.curves.immediate.es.mean_5.3",
+    "result.curves.immediate.ps.mean_50.0": "result.curves.immediate.ps.mean_50",
+    "result.curves.retention.es.sticky.0": "result.curves.retention.es.sticky",
+    "result.curves.retention.es.all_edits.5": "result.curves.retention.es.all_edits",
+    "result.curves.tasks.sst2_ll.edits.1": "result.curves.tasks.sst2_ll.edits",
+    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.6": (
+        "result.summary.tasks.heldout_perplexity.word_perplexity.final"
+    ),
+    "result.curves.checkpoints.2": "result.curves.retention.es.edits",
+    "result.summary.single_edits.transfer.failures": (
+        "result.summary.single_edits.transfer.failure_rate"
+    ),
+    "series.immediate.es.7": "result.summary.immediate.es",
+    "series.immediate.ns.7": "series.immediate.ns",
+    "series.retained.es.values.0": "result.curves.retention.es.instant",
+    "series.case_ids.0": "result.data.case_ids_sha256",
+    "collapse.edit": "collapse",
+    "result.suite.version": "result.suite",
+    "result.protocol.num_edits": "result.ending.edits_done",
+    "result.protocol.not_measured": "result.protocol.not_measured.mrpc_ll",
+    "result.model.name": "result.model.revision",
+    "result.editor.name": "submission.card.code",
+    "result.editor.kind": "submission.card.kind",
+    "result.editor.needs": "submission.card.needs",
+    "result.journal_sha256.edits.jsonl": "run",
+}
+
+
+def change(raw: Raw, path: str, value: Any) -> None:
+    if path.endswith(".jsonl"):
+        path = path.replace(".", "/").replace("/jsonl", ".jsonl")
+    if path == "result.summary.single_edits.transfer.failures":
+        value = (raw["result"]["summary"]["single_edits"]["transfer"]["failures"] + 1) % 2
+    if path == "series.retained.es.values.0":
+        value = 1.0 - raw["series"]["retained"]["es"]["values"][0]
+        assert raw["series"]["immediate"]["es"][0], "the first edit shall have worked"
+    if path == "series.immediate.es.7":
+        value = 1.0 - raw["series"]["immediate"]["es"][7]
+    put(raw, path, value)
+
+
+@pytest.mark.parametrize("path", TAMPERED)
+def test_a_changed_field_is_refused_by_name(path: str, entry: Entry, tmp_path: Path) -> None:
+    """Written as submit would have, where its content says: nothing is wrong but that."""
+    raw = json.loads(entry.to_json())
+    change(raw, path, TAMPERED[path])
+    changed = Entry.model_validate(raw)
+    board = add(tmp_path / "leaderboards", changed)
+    assert ELSEWHERE.get(path, path) in fields(board)
+
+
+def test_the_command_says_file_field_and_why(board: Path, entry: Entry) -> None:
+    path = board / "entries" / entry.place
+    path.write_text(path.read_text().replace('"dirty": false', '"dirty": true'))
+    done = seqedit("validate", board)
+    assert (done.code, done.err) == (1, "")
+    assert done.out.startswith(f"{entry.place}: result.provenance.dirty: the run was made from a ")
+    assert done.out.endswith("1 entry, 1 problem\n")
+
+
+def test_every_problem_is_said(entry: Entry, tmp_path: Path) -> None:
+    raw = json.loads(entry.to_json())
+    for path in ("result.summary.immediate.es", "result.provenance.dirty", "collapse.edit"):
+        change(raw, path, TAMPERED[path])
+    board = add(tmp_path / "leaderboards", Entry.model_validate(raw))
+    assert {"result.provenance.dirty", "collapse"} <= fields(board)
+    put(raw, "collapse.edit", None)
+    board = add(tmp_path / "again", Entry.model_validate(raw))
+    assert {"result.provenance.dirty", "result.summary.immediate.es"} <= fields(board)
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "says"),
+    [
+        (lambda text: text.replace('": ', '":  ', 1), "from line 2 on"),
+        (lambda text: json.dumps(json.loads(text)), "from line 1 on"),
+        (lambda text: text + "\n", "is not as `seqedit-bench submit` writes it"),
+        (lambda text: "\ufeff" + text, "not JSON"),
+        (lambda text: text[: len(text) // 2], "not JSON"),
+        (lambda text: text.replace('"seed": 0', '"seed": 0,\n  "seed": 0'), "is there twice"),
+        (lambda text: text.replace('"seed": 0', '"seed": NaN'), "not JSON"),
+        (lambda text: text.replace('"seed": 0', '"seed": "0"'), "is not as `seqedit-bench submit`"),
+        (lambda text: text.replace('"entry_version": 1', '"entry_version": 2'), "entry_version 2"),
+        (lambda text: text.replace('"seed": 0', '"seed": 0,\n  "x": 0'), "Extra inputs"),
+    ],
+)
+def test_another_text_is_refused(
+    rewrite: Callable[[str], str], says: str, entry: Entry, board: Path
+) -> None:
+    path = board / "entries" / entry.place
+    path.write_text(rewrite(path.read_text(encoding="utf-8")), encoding="utf-8")
+    (found,) = problems(board)
+    assert says in str(found)
+    assert str(found).startswith(f"{entry.place}: ")
+    assert str(board) not in str(found)
+
+
+# --- Places ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "quick@3/{model}/rome/{run}.json",
+        "quick@2/gpt2@0/rome/{run}.json",
+        "quick@2/{model}/memit/{run}.json",
+        "quick@2/{model}/rome/best.json",
+    ],
+)
+def test_at_another_place(place: str, entry: Entry, tmp_path: Path) -> None:
+    model = entry.place.split("/")[1]
+    path = tmp_path / "entries" / place.format(model=model, run=entry.run)
+    path.parent.mkdir(parents=True)
+    path.write_text(entry.to_json(), encoding="utf-8")
+    (found,) = problems(tmp_path)
+    assert (found.field, entry.place in found.text) == ("file", True)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "quick@2/run.json", "a/b/c/d/e.json", ".hidden"])
+def test_stray_files(name: str, board: Path) -> None:
+    path = board / "entries" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    (found,) = problems(board)
+    assert (found.file, found.field) == (name, "file")
+
+
+def test_links_are_not_followed(board: Path, entry: Entry, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("do not show")
+    path = board / "entries" / "quick@2" / "m@1" / "rome" / "run.json"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(secret)
+    (board / "entries" / "again").symlink_to(board / "entries" / "quick@2")
+    assert [(each.file, each.text) for each in problems(board)] == [
+        ("again", "is a link, not a file"),
+        ("quick@2/m@1/rome/run.json", "is a link, not a file"),
+    ]
+
+
+def test_too_large(board: Path, entry: Entry) -> None:
+    path = board / "entries" / entry.place
+    path.write_text(path.read_text() + " " * (9 << 20))
+    (found,) = problems(board)
+    assert "larger than 8 MiB" in found.text
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="has no folder 'entries'"):
+        validate(tmp_path, known())
+    done = seqedit("validate", tmp_path)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    (tmp_path / "entries").mkdir()
+    assert problems(tmp_path) == problems(tmp_path / "entries") == []
+
+
+# --- Together --------------------------------------------------------------------------------
+
+
+def test_the_same_run_twice(board: Path, entry: Entry) -> None:
+    raw = json.loads(entry.to_json())
+    put(raw, "result.seed", 1)
+    put(raw, "run", entry.run.replace("seed0", "seed1"))
+    add(board, Entry.model_validate(raw))
+    (found,) = problems(board)
+    assert found.field == "result.journal_sha256.edits.jsonl"
+    assert entry.place in found.text
+
+
+def other_code(made: Parts) -> None:
+    made.config["provenance"]["sources_sha256"] = sha("a later version")
+
+
+def test_the_same_settings_and_code_twice(board: Path, tmp_path: Path) -> None:
+    add(board, made_entry(tmp_path / "twin", num_edits=60, luck=1))
+    (found,) = problems(board)
+    assert found.field == "result.seed"
+    assert "remove one" in found.text
+    # Another sample, seed or setting makes it another.
+    board = tmp_path / "more"
+    others: list[dict[str, Any]] = [{}, {"sample": 2}, {"seed": 5}, {"editor": "r_rome"}]
+    for number, asked in enumerate(others):
+        add(board, made_entry(tmp_path / f"run{number}", **asked))
+    assert problems(board) == []
+
+
+def test_other_code_that_gives_other_numbers(board: Path, entry: Entry, tmp_path: Path) -> None:
+    add(board, made_entry(tmp_path / "near", other_code, num_edits=60))
+    assert problems(board) == []
+    far = made_entry(tmp_path / "far", _worse, num_edits=60)
+    add(board, far)
+    found = {each.field for each in problems(board)}
+    assert "result.summary.immediate.es" in found
+    assert not any("em" in field.split(".") for field in found)
+
+
+def _worse(made: Parts) -> None:
+    made.config["provenance"]["sources_sha256"] = sha("worse")
+    for line in made.edits[:20]:
+        line["metrics"]["es"] = 0.0
+
+
+# --- What cannot be told from less -----------------------------------------------------------
+
+
+def test_a_model_that_broke_is_good(tmp_path: Path) -> None:
+    """Metrics that are not finite, and such that some facts do not have, in one run."""
+
+    def broken(made: Parts) -> None:
+        for line in made.edits[30:]:
+            line["metrics"]["em"] = line["metrics"]["es_nll_new"] = None
+            line["collapsed"] = "es_nll_new is nan"
+        for line in made.edits[::7]:
+            for name in ("ps", "pm", "ps_exact", "ps_nll_new"):
+                del line["metrics"][name]
+
+    entry = made_entry(tmp_path / "run", broken)
+    assert entry.series.not_finite == {"em": list(range(31, 51))}
+    assert entry.result.ending.collapsed_at == 31
+    assert "em" not in entry.result.summary.immediate
+    board = add(tmp_path / "leaderboards", entry)
+    assert problems(board) == []
+    raw = json.loads(entry.to_json())
+    put(raw, "result.ending.collapsed_at", None)
+    assert "result.ending.collapsed_at" in fields(add(tmp_path / "b", Entry.model_validate(raw)))
+
+
+def test_further_tasks_are_allowed(tmp_path: Path) -> None:
+    """A group of the harness's brings tasks of other names, at the cadence that was asked."""
+
+    def further(made: Parts) -> None:
+        made.config["protocol"]["checkpoint"]["mmlu"] = 20
+        for line in made.checkpoints:
+            if line["edits"] % 20 == 0 or line["edits"] == 50:
+                line["tasks"] |= {"mmlu": {"acc": 0.5}, "mmlu_law": {"acc": 0.5}}
+
+    entry = made_entry(tmp_path / "run", further)
+    board = add(tmp_path / "leaderboards", entry)
+    assert problems(board) == []
+    raw = json.loads(entry.to_json())
+    raw["result"]["curves"]["tasks"]["mmlu_law"]["edits"][1] = 30
+    assert fields(add(tmp_path / "b", Entry.model_validate(raw))) == {
+        "result.curves.tasks.mmlu_law.edits"
+    }
+
+
+# --- What is said ----------------------------------------------------------------------------
+
+
+def test_markdown_says_what_is_new(board: Path, tmp_path: Path) -> None:
+    base, out = tmp_path / "base", tmp_path / "out.md"
+    add(base, made_entry(tmp_path / "gone", sample=3))
+
+    def hostile(made: Parts) -> None:
+        made.config["model"] |= {"name": "o/<img src=x>|`@all`\n# hi", "revision": "0" * 40}
+
+    new = made_entry(tmp_path / "new", hostile, sample=2)
+    add(board, new)
+    done = seqedit("validate", board, "--markdown", out, "--base", base)
+    assert done.code == 0, done.out
+    text = out.read_text(encoding="utf-8")
+    assert "2 entries, no problem." in text
+    assert "New: 2" in text and "Removed: 1" in text
+    rows = [line for line in text.splitlines() if line.startswith("| <code>")]
+    assert {row.count("|") for row in rows} == {13}
+    for harmful in ("<img", "@all", "`", "# hi"):
+        assert harmful not in text
+    assert seqedit("validate", board, "--base", base).code == 2
+
+
+def test_markdown_of_problems(board: Path, entry: Entry, tmp_path: Path) -> None:
+    path = board / "entries" / entry.place
+    path.write_text(path.read_text().replace('"dirty": false', '"dirty": true'))
+    done = seqedit("validate", board, "--markdown", tmp_path / "out.md")
+    assert done.code == 1
+    text = (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert "1 entry, 1 problem." in text
+    assert "result.provenance.dirty" in text
+    assert "New" not in text
