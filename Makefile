@@ -12,10 +12,18 @@ SECONDS ?= 0
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The entries to start with: every editor, and each wrapper around one that it suits.
+ENTRANTS ?= none ft ft_c lora rome r_rome p_rome memit emmet memit_seq alphaedit encore ultraedit mend grace \
+	in_context icl_oracle rect+encore prune+rome nas+encore
+SAMPLES ?= 1 2
+EDITS ?= 100
+OPTIONS_nas+encore := --hparams nas.pilots=10
+BOARD := $(foreach sample,$(SAMPLES),$(foreach editor,$(ENTRANTS),runs/board/$(editor)-$(sample)))
+
 # Without this, torch's threads spin while another process has the core: 30 times slower.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo install test bench soak lint format schema clean
+.PHONY: demo install test bench soak leaderboard lint format schema clean
 
 demo: $(VENV)/demo.stamp ## 20 MEMIT edits of SmolLM2 on bundled data
 	$(BIN)/seqedit-bench --editor memit --num-edits 20
@@ -31,6 +39,22 @@ bench: $(VENV)/dev.stamp ## the engine against the plain way; QUICK=1 for less o
 
 soak: $(VENV)/dev.stamp ## kill runs and see that nothing is lost: KILLS=50, SECONDS=0
 	$(BIN)/python tests/faults/soak.py --kills $(KILLS) --seconds $(SECONDS) --long memit_seq
+
+leaderboard: $(BOARD:=/leaderboard.json) ## the starting entries and their page; -j2 for two at a time, goes on where it was
+	for run in $(BOARD); do $(BIN)/seqedit-bench submit $$run --team seqedit-bench || exit; done
+	$(BIN)/seqedit-bench validate leaderboards
+	$(BIN)/seqedit-bench leaderboard --html docs/board --files ../../leaderboards/entries
+
+runs/board/%/leaderboard.json: | $(VENV)/demo.stamp
+	$(BIN)/seqedit-bench run --quiet --resume --output $(@D) --num-edits $(EDITS) \
+		--editor $(firstword $(subst -, ,$*)) --sample $(lastword $(subst -, ,$*)) \
+		$(OPTIONS_$(firstword $(subst -, ,$*)))
+
+$(SAMPLES:%=runs/board/mend-%/leaderboard.json): | runs/board/mend.trained
+runs/board/mend.trained: | $(VENV)/demo.stamp
+	$(BIN)/seqedit-bench train mend --hold-back $(EDITS)
+	mkdir -p $(@D)
+	touch $@
 
 lint: $(VENV)/dev.stamp .typing/seqedit_bench ## style, format and types
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from seqedit_bench.leaderboards.submit import entry_of
 Line = dict[str, Any]
 Change = Callable[["Parts"], None]
 MATRIX = "model.layers.3.mlp.down_proj.weight"
+QUICK = f"quick@{load_suite('quick').version}"
 EXACT = ("es", "es_exact")
 
 
@@ -44,9 +45,20 @@ def parts(
     draw = random.Random(f"{sample} {seed} {editor} {luck}")
     case_ids = [1000 * sample + number for number in range(num_edits)]
     edits = [_edit(number, case_id, draw) for number, case_id in enumerate(case_ids, start=1)]
-    checkpoints = [_checkpoint(done, edits, draw) for done in range(0, num_edits + 1, 10)]
+    checkpoints = [_checkpoint(done, edits, draw) for done in _due(num_edits)]
     single = [_single(number, draw) for number in range(10)]
     return Parts(_config(num_edits, sample, seed, editor, case_ids), edits, checkpoints, single, {})
+
+
+def _due(num_edits: int) -> list[int]:
+    """Return the edits done at each checkpoint."""
+    cadences = load_suite("quick").checkpoint.values()
+    every = {done for step in cadences for done in range(0, num_edits + 1, step)}
+    return sorted({*every, num_edits})
+
+
+def _is_due(name: str, done: int, num_edits: int) -> bool:
+    return done % load_suite("quick").checkpoint[name] == 0 or done == num_edits
 
 
 def _metrics(draw: random.Random) -> dict[str, float]:
@@ -84,13 +96,15 @@ def _checkpoint(done: int, edits: Sequence[Line], draw: random.Random) -> Line:
     line["edited"] = {
         name: [value if draw.random() < 0.9 else 0.0 for value in _column(edits[:done], name)]
         for name in (*EXACT, "em")
-        if done
+        if done and _is_due("retention", done, len(edits))
     }
     f1 = {"weighted_f1": 0.8 - done / 1000, "mcc": 0.2, "acc": 0.8}
-    line["tasks"] = {name: f1 for name in ("sst2_ll", "mrpc_ll", "cola_ll", "rte_corrected_ll")}
-    line["tasks"]["heldout_perplexity"] = {"word_perplexity": 100 + done}
-    if done % 20 == 0 or done == len(edits):
-        line["tasks"]["generation"] = {"ngram_entropy": 5.5}
+    tasks = {name: f1 for name in ("sst2_ll", "mrpc_ll", "cola_ll", "rte_corrected_ll")}
+    tasks["heldout_perplexity"] = {"word_perplexity": 100 + done}
+    tasks["generation"] = {"ngram_entropy": 5.5}
+    line["tasks"] = {
+        name: found for name, found in tasks.items() if _is_due(name, done, len(edits))
+    }
     line["texts"] = {}
     line["distance"] = {
         MATRIX: {"l2": done / 3, "l2_per_param": done / 3e6, "l2_relative": done / 300}

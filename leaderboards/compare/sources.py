@@ -118,9 +118,12 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _is_entry(path: Path) -> bool:
     """Return whether a file says that it is an entry; whether it is one its reader decides."""
-    if path.suffix != ".json" or not path.is_file() or path.stat().st_size > MAX_BYTES:
+    try:
+        if path.suffix != ".json" or not path.is_file() or path.stat().st_size > MAX_BYTES:
+            return False
+        text = path.read_bytes()
+    except OSError:  # the reader of results says why
         return False
-    text = path.read_bytes()
     return b'"entry_version"' in text and _top_level_key(text, "entry_version")
 
 
@@ -164,7 +167,10 @@ def _journal_missing(path: Path, result: Result) -> str:
     for name in (EDITS, CHECKPOINTS):
         if not (path / name).is_file():
             return f"{name} is not there"
-        digest = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        try:
+            digest = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
         if result.journal_sha256.get(name) != digest:
             return f"{name} is not the one that the result was computed from"
     return "" if (path / "config.json").is_file() else "config.json is not there"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from made_run import made_entry, put
+from made_run import QUICK, made_entry, put
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards import entry as entries
 from seqedit_bench.leaderboards.entry import Entry, json_schema, model_slug, read_entry, slug
@@ -49,7 +49,7 @@ def test_place(entry: Entry, raw: dict[str, Any]) -> None:
     digest = entry.result.model.weights_sha256[:12]
     run = f"sample1-seed0-{entry.result.journal_sha256['edits.jsonl'][:10]}"
     assert entry.run == run
-    assert entry.place == f"quick@2/smollm2-135m@{digest}/rome/{run}.json"
+    assert entry.place == f"{QUICK}/smollm2-135m@{digest}/rome/{run}.json"
     put(raw, "result.model.revision", "0123456789abcdef")
     assert model_slug(Entry.model_validate(raw).result) == "smollm2-135m@0123456789ab"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from command import seqedit
-from made_run import Parts, made_entry, put, sha
+from made_run import QUICK, Parts, made_entry, put, sha
 from seqedit_bench.benchmark.protocols import known
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.entry import Entry
@@ -68,7 +68,7 @@ TAMPERED: dict[str, Any] = {
     "result.curves.retention.es.all_edits.5": 0.999,
     "result.curves.retention.es.sticky.0": 1.0,
     "result.curves.tasks.sst2_ll.edits.1": 20,
-    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.6": 1.0,
+    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.3": 1.0,
     "result.curves.checkpoints.2": 15,
     "series.immediate.es.7": 0.5,
     "series.immediate.ns.7": 1.2,
@@ -112,7 +112,7 @@ ELSEWHERE = {
     "result.curves.retention.es.sticky.0": "result.curves.retention.es.sticky",
     "result.curves.retention.es.all_edits.5": "result.curves.retention.es.all_edits",
     "result.curves.tasks.sst2_ll.edits.1": "result.curves.tasks.sst2_ll.edits",
-    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.6": (
+    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.3": (
         "result.summary.tasks.heldout_perplexity.word_perplexity.final"
     ),
     "result.curves.checkpoints.2": "result.curves.retention.es.edits",
@@ -210,15 +210,15 @@ def test_another_text_is_refused(
 @pytest.mark.parametrize(
     "place",
     [
-        "quick@3/{model}/rome/{run}.json",
-        "quick@2/gpt2@0/rome/{run}.json",
-        "quick@2/{model}/memit/{run}.json",
-        "quick@2/{model}/rome/best.json",
+        "quick@99/{model}/rome/{run}.json",
+        "{quick}/gpt2@0/rome/{run}.json",
+        "{quick}/{model}/memit/{run}.json",
+        "{quick}/{model}/rome/best.json",
     ],
 )
 def test_at_another_place(place: str, entry: Entry, tmp_path: Path) -> None:
     model = entry.place.split("/")[1]
-    path = tmp_path / "entries" / place.format(model=model, run=entry.run)
+    path = tmp_path / "entries" / place.format(quick=QUICK, model=model, run=entry.run)
     path.parent.mkdir(parents=True)
     path.write_text(entry.to_json(), encoding="utf-8")
     (found,) = problems(tmp_path)

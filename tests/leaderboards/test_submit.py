@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from command import Done, seqedit
-from made_run import Parts, parts, put, sha, write_run
+from made_run import QUICK, Parts, parts, put, sha, write_run
 from seqedit_bench.leaderboards import submit
 from seqedit_bench.leaderboards.entry import read_entry
 from seqedit_bench.leaderboards.submit import default_entries
@@ -114,8 +114,8 @@ def test_commands_to_commit(run: Path, tmp_path: Path) -> None:
         ["git", "-C", checkout, "show", "--name-only", "--format=%s"],
         capture_output=True, text=True, check=True,
     ).stdout.split("\n", 1)  # fmt: skip
-    assert shown[0] == "Add rome on smollm2-135m, quick@2, sample 1"
-    assert shown[1].strip().startswith("leaderboards/entries/quick@2/smollm2-135m@")
+    assert shown[0] == f"Add rome on smollm2-135m, {QUICK}, sample 1"
+    assert shown[1].strip().startswith(f"leaderboards/entries/{QUICK}/smollm2-135m@")
 
 
 def test_where_entries_go(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,9 +174,9 @@ REFUSED: dict[str, tuple[Change, str]] = {
         config("protocol.not_measured", {"cola_ll": "left out by --skip"}),
         "protocol.not_measured.cola_ll: cola_ll was left out by --skip",
     ),
-    "unknown suite": (lambda made: _suite(made, name="mine"), "mine@2 is no protocol of this"),
-    "unknown version": (lambda made: _suite(made, version=7), "quick@7 is no protocol of this"),
-    "other file": (lambda made: _suite(made, sha256=sha("x")), "suite.sha256: quick@2 was run"),
+    "unknown suite": (lambda made: _suite(made, name="a", version=1), "a@1 is no protocol of this"),
+    "unknown version": (lambda made: _suite(made, version=99), "quick@99 is no protocol of this"),
+    "other file": (lambda made: _suite(made, sha256=sha("x")), f"suite.sha256: {QUICK} was run"),
     "further task files": (
         config("provenance.include_sha256", sha("x")), "provenance.include_sha256: tasks of its own"
     ),
@@ -204,7 +204,7 @@ def test_runs_that_are_not_taken(case: str, tmp_path: Path, entries: Path) -> No
 
 def test_fewer_edits_than_the_suite_asks(tmp_path: Path, entries: Path) -> None:
     line = refused(write_run(tmp_path / "run", parts(num_edits=20)), entries)
-    assert "protocol.num_edits: 20 edits are fewer than the 50 of quick@2" in line
+    assert f"protocol.num_edits: 20 edits are fewer than the 50 of {QUICK}" in line
 
 
 def test_an_unfinished_run(run: Path, tmp_path: Path, entries: Path) -> None:
