@@ -11,9 +11,12 @@ from typing import Literal
 
 from ..curves import harmonic_mean
 from ..show import label, measured, number, percent, seconds
+from .downstream import able_tasks
 from .sources import Run
 
-Kind = Literal["edits", "score", "kept", "sticky", "retained", "task", "f1", "single", "run"]
+Kind = Literal[
+    "edits", "score", "kept", "sticky", "retained", "task", "f1", "headroom", "single", "run"
+]
 Shape = Literal["share", "number", "seconds", "memory", "collapse"]
 
 SCORES = (("es", "ps", "ns"), ("efficacy", "paraphrase", "specificity"))
@@ -43,6 +46,7 @@ _HEADINGS = {
     "kept_es_exact": "kept exact",
     "heldout_perplexity.word_perplexity": "perplexity",
     "kept_efficacy_exact": "kept exact",
+    "downstream_kept": "downstream kept",
 }
 _HEADLINES = ("weighted_f1", "word_perplexity", "acc_norm", "acc", "exact_match", "f1")
 """What a task is named for; entries have their keys sorted, so order says nothing there."""
@@ -74,20 +78,25 @@ class Metric:
 
     def text(self, value: float | None) -> str:
         """Show a value."""
-        if value is None:
-            return "-"
-        if self.shape == "memory":
-            return f"{value / 2**30:.2f}"
-        if self.shape == "collapse":
-            return f"{value:.0f}"
-        shapes = {"share": percent, "number": number, "seconds": seconds}
-        return shapes[self.shape](value)
+        return shown(self.shape, value)
 
     @property
     def unit(self) -> str:
         """What the numbers are in."""
         units = {"share": "%", "seconds": "s", "memory": "GiB", "collapse": "edits"}
         return units.get(self.shape, "")
+
+
+def shown(shape: Shape, value: float | None) -> str:
+    """Show a value of some shape."""
+    if value is None:
+        return "-"
+    if shape == "memory":
+        return f"{value / 2**30:.2f}"
+    if shape == "collapse":
+        return f"{value:.0f}"
+    shapes = {"share": percent, "number": number, "seconds": seconds}
+    return shapes[shape](value)
 
 
 def catalogue(runs: Iterable[Run]) -> dict[str, Metric]:
@@ -119,6 +128,8 @@ def catalogue(runs: Iterable[Run]) -> dict[str, Metric]:
                 add(f"{task}.{metric}", "task", (task, metric), metric)
                 if metric == "weighted_f1":
                     add("f1", "f1", (), "f1")
+        if able_tasks(run.result):
+            add("downstream_kept", "headroom", (), "f1")
         for name in summary.single_edits.edited if summary.single_edits else ():
             add(f"single.{name}", "single", (name,), name)
     for name, heading, shape, better in _COSTS:
