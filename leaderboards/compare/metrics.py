@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Literal
 
 from ..curves import harmonic_mean
+from ..headline import headline
 from ..show import label, measured, number, percent, seconds
 from .downstream import able_tasks
 from .sources import Run
@@ -48,8 +49,6 @@ _HEADINGS = {
     "kept_efficacy_exact": "kept exact",
     "downstream_kept": "downstream kept",
 }
-_HEADLINES = ("weighted_f1", "word_perplexity", "acc_norm", "acc", "exact_match", "f1")
-"""What a task is named for; entries have their keys sorted, so order says nothing there."""
 _DEFAULT = (
     *(("es", "efficacy"), ("ps", "paraphrase"), ("ns", "specificity"), ("s",)),
     *(("kept_es_exact", "kept_efficacy_exact"), ("f1",), ("seconds",)),
@@ -183,9 +182,10 @@ def find(name: str, known: dict[str, Metric]) -> Metric | None:
 
 
 def _headline(task: str, known: dict[str, Metric]) -> Metric | None:
-    metrics = [each for each in known.values() if each.kind == "task" and each.key[0] == task]
-    ranks = {name: rank for rank, name in enumerate(_HEADLINES)}
-    return min(metrics, key=lambda it: ranks.get(it.key[1], len(ranks)), default=None)
+    tasks = (each for each in known.values() if each.kind == "task")
+    metrics = {each.key[1]: each for each in tasks if each.key[0] == task}
+    found = headline(metrics)
+    return None if found is None else metrics[found]
 
 
 def default_metrics(known: dict[str, Metric]) -> list[Metric]:
