@@ -7,7 +7,7 @@ from functools import lru_cache
 from statistics import fmean
 from typing import NamedTuple
 
-from ..entry import Collapse
+from ..entry import Collapse, Series
 from ..results import Result, ResultError
 from .downstream import Points, downstream_kept
 from .metrics import Metric
@@ -31,19 +31,16 @@ def _relative(kinds: dict[str, float | None]) -> float:
 def statistic(run: Run, metric: Metric, edits: int) -> Statistic | None:
     """Return a metric as a statistic over the first edits; None where single values are not known.
 
-    As in a result's summary, a metric that was not finite for some edit is none at all.
+    As in a result's summary, a metric that is not finite after some of these edits has no mean.
     """
-    series, immediate = run.series, run.result.summary.immediate
+    series = run.series
     if series is None:
         return None
     if metric.kind in ("edits", "score"):
-        values = [series.immediate.get(name) for name in metric.key]
-        if any(name not in immediate for name in metric.key):
+        if not all(_finite(series, name, edits) for name in metric.key):
             return None
-        known = [each[:edits] for each in values if each is not None]
-        if len(known) < len(values):
-            return None
-        return harmonic_statistic(known) if metric.kind == "score" else mean_statistic(known[0])
+        values = [series.immediate[name][:edits] for name in metric.key]
+        return harmonic_statistic(values) if metric.kind == "score" else mean_statistic(values[0])
     followed = series.retained.get(metric.key[0]) if metric.key else None
     if followed is None or followed.at > edits or metric.key[0] not in run.result.summary.retention:
         return None
@@ -53,6 +50,12 @@ def statistic(run: Run, metric: Metric, edits: int) -> Statistic | None:
     if metric.kind == "retained":
         return mean_statistic([value or 0.0 for value in followed.values])
     return None
+
+
+def _finite(series: Series, name: str, edits: int) -> bool:
+    """Return whether a metric was asked, and finite wherever it was."""
+    broken = series.not_finite.get(name, [])
+    return name in series.immediate and all(number > edits for number in broken)
 
 
 def asked_again_at(run: Run, metric: Metric) -> int | None:
@@ -104,9 +107,16 @@ def course(run: Run, metric: Metric) -> Points:
 
 
 def of_edits(run: Run, name: str) -> Points:
-    """Return how a metric measured right after each edit went over the run."""
+    """Return how a metric measured right after each edit went over the run.
+
+    As in a result's curves, what is not finite is a failure.
+    """
     if run.series is not None and name in run.series.immediate:
-        return list(enumerate(run.series.immediate[name], start=1))
+        broken = set(run.series.not_finite.get(name, ()))
+        return [
+            (number, 0.0 if value is None and number in broken else value)
+            for number, value in enumerate(run.series.immediate[name], start=1)
+        ]
     curve = run.result.curves.immediate.get(name)
     return list(zip(curve.edits, curve.mean_5, strict=False)) if curve else []
 

@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from records import changed
 from seqedit_bench.leaderboards import Result, ResultError
 from seqedit_bench.leaderboards._labels import LINE_POINTS, fit, spread, thinned, width
 from seqedit_bench.leaderboards._one_run import panels_of_run, short_names
@@ -168,13 +169,7 @@ RAW: dict[str, Any] = {
 
 def raw(**changes: Any) -> dict[str, Any]:
     """Return the example, with fields replaced: `raw(curves__distance={})`."""
-    data = copy.deepcopy(RAW)
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        place = data
-        for key in parents:
-            place = place[key]
-        place[last] = value
+    data = changed(copy.deepcopy(RAW), changes)
     if "ending" not in changes:
         data["ending"]["edits_done"] = data["protocol"]["num_edits"]
     return data
