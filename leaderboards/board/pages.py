@@ -14,7 +14,7 @@ from markupsafe import Markup
 from .._html import embedded, environment, plain, policy_hash, template_file
 from ..canonical import rounded
 from ..compare.downstream import able_tasks
-from ..report import chart as geometry
+from ..report.chart import GEOMETRY
 from ..report.tables import chart_table
 from .curves import SPARK_HEIGHT, SPARK_WIDTH, collapses, row_charts, rows_charts, sparkline
 from .filed import Filed
@@ -23,14 +23,6 @@ from .page_tables import costs_table, hparams_table, provenance_table
 from .rows import SURVIVED, Row
 from .standings import Ranked, Standing, clearly_better
 
-_GEOMETRY = {
-    "width": geometry.WIDTH,
-    "height": geometry.HEIGHT,
-    "left": geometry.LEFT,
-    "right": geometry.RIGHT,
-    "top": geometry.TOP,
-    "bottom": geometry.BOTTOM,
-}
 COLLAPSE_WORDS = (
     "Edits made before the model was broken, as seqedit-bench analyze finds it, or before "
     "something was not finite; >N: not seen in N edits. Two numbers: the samples differ."
@@ -61,7 +53,7 @@ class Pages:
         """Return the page on which two rows are put side by side."""
         charts = [rows_charts(_rows(each), f"{at}-") for at, each in enumerate(self._standings)]
         data = {
-            "geometry": _GEOMETRY,
+            "geometry": GEOMETRY,
             "charts": [chart.for_script() for group in charts for chart in group],
             **_pairs(self._standings),
         }
@@ -86,7 +78,7 @@ class Pages:
         return self._page(
             "row.html",
             ["charts.js", "row.js"],
-            {"geometry": _GEOMETRY, "charts": [chart.for_script() for chart in charts]},
+            {"geometry": GEOMETRY, "charts": [chart.for_script() for chart in charts]},
             root="../",
             standing=standing,
             ranked=ranked,
@@ -110,7 +102,7 @@ class Pages:
         return self._environment.get_template(template).render(
             standings=self._standings,
             measures=MEASURES,
-            geometry=_GEOMETRY,
+            geometry=GEOMETRY,
             collapse=SURVIVED,
             collapse_words=COLLAPSE_WORDS,
             spark_size=(SPARK_WIDTH, SPARK_HEIGHT),
