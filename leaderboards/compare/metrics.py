@@ -56,7 +56,8 @@ _DEFAULT = (
 _MOST = (
     *("es", "ps", "ns", "efficacy", "paraphrase", "specificity", "s", "es_exact"),
     *("efficacy_exact", "free", "kept_es", "kept_es_exact", "kept_efficacy_exact", "f1"),
-    *("heldout_perplexity.word_perplexity", "moved", "collapse", "seconds", "memory"),
+    *("downstream_kept", "heldout_perplexity.word_perplexity", "moved", "collapse"),
+    *("seconds", "memory"),
 )
 
 

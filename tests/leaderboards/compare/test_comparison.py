@@ -346,7 +346,10 @@ def test_other_code_of_the_same_seed_is_in_the_mean_of_the_seed(make_run: MakeRu
     groups = group_runs(members)
     assert [len(group.members) for group in groups] == [3, 2]
     metric = catalogue([*ours, *theirs])["seconds"]
-    assert Estimates(groups, [metric]).difference(*groups, metric).value == (0.5 + 2.0) / 2
+    assert (
+        Estimates(groups, [metric]).difference(groups[0], groups[1], metric).value
+        == (0.5 + 2.0) / 2
+    )
 
 
 def test_settings_that_one_lacks_are_told_from_null(make_run: MakeRun) -> None:
