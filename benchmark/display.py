@@ -19,6 +19,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from ..leaderboards.headline import headline
+
 WINDOW = 50
 
 
@@ -69,7 +71,7 @@ def _tasks_text(line: dict[str, Any]) -> str:
     """Return the headline metric of each task of a checkpoint, in one line."""
     parts = []
     for name, metrics in line["tasks"].items():
-        value = next(iter(metrics.values()))
+        value = metrics.get(headline(metrics) or "")
         parts.append(f"{name} {'no number' if value is None else format(value, '.3g')}")
     return f"after {line['edits']} edits  {'  '.join(parts)}"
 

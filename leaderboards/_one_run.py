@@ -18,6 +18,7 @@ from ._panels import (
     tone,
     wide,
 )
+from .headline import headline
 from .results import Result, TaskRecord
 
 SCORES = {
@@ -127,7 +128,7 @@ def _other_tasks(result: Result) -> Iterator[Panel]:
     bounded: list[tuple[str, TaskRecord, str]] = []
     unbounded, perplexities = list(bounded), list(bounded)
     for name, task in result.curves.tasks.items():
-        metric = next(iter(task.metrics), None)
+        metric = headline(task.metrics)
         if metric is None or F1 in task.metrics or name == "generation":
             continue
         if "perplexity" in metric:

@@ -39,6 +39,12 @@ _PROTOCOL: dict[str, tuple[_Read, str]] = {
 }
 
 
+def protocol_key(result: Result) -> str:
+    """Return all that must be equal for numbers to share a table, as one text."""
+    same = {field: read(result) for field, (read, _) in (_SAME | _PROTOCOL).items()}
+    return json.dumps([same, result.protocol.num_edits], sort_keys=True)
+
+
 def ensure_comparable(
     results: Sequence[Result],
     names: Sequence[str] | None = None,

@@ -144,7 +144,7 @@ class TaskRecord(Record):
     edits: list[Count]
     """Edits done, one entry a measurement."""
     metrics: dict[str, list[float | None]]
-    """Values by metric, the headline first."""
+    """Values by metric, the task's headline first; in entries sorted."""
 
 
 class TransferRecord(Record):

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from .headline import headline
 from .results import Result, TransferRecord
 
 _LONGEST = 400
@@ -111,8 +112,10 @@ def _final(result: Result) -> Table:
         for kind in ("instant", "sticky"):
             table.add_row(plain(f"retained {label(name)}, {kind}"), percent(kinds.get(kind)))
     for name, metrics in summary.tasks.items():
-        metric, values = next(iter(metrics.items()))
-        cells = (measured(metric, values[when]) for when in ("final", "unedited"))
+        metric = headline(metrics)
+        if metric is None:
+            continue
+        cells = (measured(metric, metrics[metric].get(when)) for when in ("final", "unedited"))
         table.add_row(plain(f"{name} {metric}"), *cells)
     for name, kinds in summary.distance.items():
         table.add_row(plain(f"relative distance {name}"), number(kinds.get("l2_relative")), "0")

@@ -1,23 +1,20 @@
-"""Entries made of nothing but numbers: what each edit scored, and what is left of it."""
+"""Entries out of the numbers of single edits, for tests that compute with these by hand."""
 
 from __future__ import annotations
 
-import copy
-import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+from records import changed, example
 from seqedit_bench.leaderboards import Result
-from seqedit_bench.leaderboards.curves import harmonic_mean
-from seqedit_bench.leaderboards.entry import Card, Collapse, Entry, Followed, Series, Submission
+from seqedit_bench.leaderboards.compare.metrics import SCORES
+from seqedit_bench.leaderboards.entry import Card, Collapse, Entry, Submission
+from seqedit_bench.leaderboards.series import series_of
+from seqedit_bench.leaderboards.summary import means
 
 Values = Sequence[float | None]
-
-_EXAMPLE = json.loads(
-    (Path(__file__).parent / "leaderboards" / "result.json").read_text(encoding="utf-8")
-)
 
 
 def entry_of(
@@ -34,68 +31,66 @@ def entry_of(
     run: str | None = None,
     **metrics: Values,
 ) -> Entry:
-    """Make an entry from values of single edits, its summary consistent with them."""
+    """Make an entry from values of single edits, its means consistent with them.
+
+    Of a metric None is where an edit has none, NaN where it was not finite.
+    """
     metrics = metrics or {"es": [1.0, 0.0, 1.0, 1.0]}
     edits = len(next(iter(metrics.values())))
-    data = copy.deepcopy(_EXAMPLE)
+    lines = [
+        {"case_id": case_id, "metrics": _asked(metrics, place)}
+        for place, case_id in enumerate(case_ids or range(100 * sample, 100 * sample + edits))
+    ]
+    done = [{"edits": at or edits, "edited": dict(kept or {})}]
+    score = next((names for names in SCORES if all(name in metrics for name in names)), ())
+    data = example()
     data["editor"]["name"] = editor
     data["data"]["sample"], data["seed"] = sample, seed
     data["protocol"]["num_edits"] = asked or edits
     data["ending"]["edits_done"] = edits
     data["journal_sha256"] = {"edits.jsonl": f"{editor} {sample} {seed} {run}"}
-    immediate = {
-        name: fmean([value for value in values if value is not None])
-        for name, values in metrics.items()
-        if any(value is not None for value in values)
-    }
-    for names in (("es", "ps", "ns"), ("efficacy", "paraphrase", "specificity")):
-        if all(name in immediate for name in names):
-            immediate["s"] = harmonic_mean([immediate[name] for name in names])
-    data["summary"]["immediate"] = immediate
-    data["summary"]["retention"] = {
-        name: {"instant": 0.5, "sticky": 0.25, "all_edits": 0.5} for name in kept or {}
-    }
+    data["summary"]["immediate"] = means(lines, score)
+    left = {"instant": 0.5, "sticky": 0.25, "all_edits": 0.5}
+    data["summary"]["retention"] = {name: left for name in kept or {}}
     data["curves"]["retention"] = {
-        name: {
-            "edits": [at or edits],
-            "instant": [0.5],
-            "sticky": [0.25],
-            "all_edits": [0.5],
-        }
+        name: {"edits": [at or edits], **{kind: [value] for kind, value in left.items()}}
         for name in kept or {}
     }
-    for path, value in (changes or {}).items():
-        *parents, last = path.split("__")
-        place = data
-        for key in parents:
-            place = place[key]
-        place[last] = value
     return Entry(
         run=run or f"{editor}-{sample}-{seed}",
-        submission=Submission(
-            team="testers",
-            paper=None,
-            card=Card(
-                name=editor[:300],
-                summary="an editor",
-                paper="Meng et al. 2022 (arXiv 2202.05262)",
-                code=None,
-                licence=None,
-                kind="weights",
-                needs=[],
-            ),
-        ),
-        result=Result.model_validate(data),
-        series=Series(
-            case_ids=list(case_ids or range(100 * sample, 100 * sample + edits)),
-            immediate={name: list(values) for name, values in metrics.items()},
-            retained={
-                name: Followed(at=at or edits, values=list(values))
-                for name, values in (kept or {}).items()
-            },
-        ),
-        collapse=Collapse(type="none" if collapse is None else "catastrophic", edit=collapse),
+        submission=submission(editor),
+        result=Result.model_validate(changed(data, changes or {})),
+        series=series_of(lines, done),
+        collapse=collapsed(collapse),
     )
+
+
+def _asked(metrics: Mapping[str, Values], place: int) -> dict[str, float | None]:
+    found = {name: values[place] for name, values in metrics.items()}
+    return {
+        name: None if math.isnan(value) else value
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+def submission(editor: str, team: str = "testers", **card: Any) -> Submission:
+    """Return who submits an entry, and a card that says what the editor is."""
+    about = {
+        "name": editor[:300],
+        "summary": f"what {editor} does"[:300],
+        "paper": "Meng et al. 2022 (arXiv 2202.05262)",
+        "code": None,
+        "licence": None,
+        "kind": "weights",
+        "needs": [],
+    }
+    return Submission(team=team, paper=None, card=Card.model_validate(about | card))
+
+
+def collapsed(edit: int | None) -> Collapse:
+    """Return a collapse at an edit, or none."""
+    return Collapse(type="none" if edit is None else "catastrophic", edit=edit)
 
 
 def written(entry: Entry, folder: Path) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from records import changed, sha
 from seqedit_bench.benchmark.protocols import known
 from seqedit_bench.benchmark.suite import load_suite
 from seqedit_bench.leaderboards.entry import Entry
@@ -32,10 +32,6 @@ class Parts(NamedTuple):
     single_edits: list[Line]
     leaderboard: dict[str, Any]
     """Changes of `leaderboard.json`, by dotted path, against what the journal gives."""
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parts(
@@ -194,19 +190,8 @@ def write_run(folder: Path, made: Parts) -> Path:
     result = folder / "leaderboard.json"
     result.write_text(Result.model_validate(_blank(made)).to_json(), encoding="utf-8")
     whole = json.loads(recomputed(read_ran(folder)).to_json())
-    for path, value in made.leaderboard.items():
-        put(whole, path, value)
-    result.write_text(json.dumps(whole), encoding="utf-8")
+    result.write_text(json.dumps(changed(whole, made.leaderboard)), encoding="utf-8")
     return folder
-
-
-def put(record: dict[str, Any], path: str, value: Any) -> None:
-    """Set a value by its dotted path."""
-    *parents, last = path.split("/" if "/" in path else ".")
-    place: Any = record
-    for key in parents:
-        place = place[int(key) if isinstance(place, list) else key]
-    place[int(last) if isinstance(place, list) else last] = value
 
 
 def _blank(made: Parts) -> dict[str, Any]:

@@ -1,22 +1,19 @@
-"""Entries made up in code: a story of a run, its journal, and from that all the rest."""
+"""Entries out of a story of a run, for tests that look at boards: what a journal says of it."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from made_entries import written
-from seqedit_bench.leaderboards.entry import Card, Collapse, Entry, Submission
+from made_entries import collapsed, submission, written
+from records import changed, example, sha
+from seqedit_bench.leaderboards.entry import Entry
 from seqedit_bench.leaderboards.results import Result
 from seqedit_bench.leaderboards.series import series_of
 from seqedit_bench.leaderboards.summary import curves, summary
 
-EXAMPLE = Path(__file__).parent / "leaderboards" / "result.json"
 EVERY = 10
 
 
@@ -51,9 +48,9 @@ class Tale:
 def made_entry(tale: Tale) -> Entry:
     """Tell a tale as an entry: what is in its summary and curves follows from its edits."""
     edits, checkpoints = _journal(tale)
-    data = copy.deepcopy(json.loads(EXAMPLE.read_text(encoding="utf-8")))
+    data = example()
     data["suite"] |= {"name": tale.suite}
-    data["model"] |= {"name": tale.model, "weights_sha256": digest(tale.model)}
+    data["model"] |= {"name": tale.model, "weights_sha256": sha(tale.model)}
     data["editor"] |= {
         "name": tale.editor, "kind": tale.kind, "needs": list(tale.needs), "hparams": tale.hparams,
     }  # fmt: skip
@@ -73,41 +70,15 @@ def made_entry(tale: Tale) -> Entry:
     data["curves"] = drawn.model_dump()
     score = ("es", "ps", "ns")
     data["summary"] = summary(edits, checkpoints, [], drawn, score).model_dump()
-    for path, value in tale.changes.items():
-        *parents, last = path.split("__")
-        place = data
-        for key in parents:
-            place = place[key]
-        place[last] = value
     return Entry(
-        run=f"s{tale.sample}-{tale.seed}-{digest(repr(tale))[:8]}",
-        submission=Submission(
-            team=tale.team,
-            paper=None,
-            card=Card(
-                **{
-                    "name": tale.editor,
-                    "summary": f"what {tale.editor} does",
-                    "paper": "Nobody et al. 2026",
-                    "code": None,
-                    "licence": None,
-                    "kind": tale.kind,
-                    "needs": list(tale.needs),
-                    **tale.card,
-                }
-            ),
+        run=f"s{tale.sample}-{tale.seed}-{sha(repr(tale))[:8]}",
+        submission=submission(
+            tale.editor, tale.team, **{"kind": tale.kind, "needs": list(tale.needs), **tale.card}
         ),
-        result=Result.model_validate(data),
+        result=Result.model_validate(changed(data, tale.changes)),
         series=series_of(edits, checkpoints),
-        collapse=Collapse(
-            type="catastrophic" if tale.collapse else "none", edit=tale.collapse or None
-        ),
+        collapse=collapsed(tale.collapse),
     )
-
-
-def digest(text: str) -> str:
-    """Return what stands for a file's digest."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_entries(folder: Path, tales: list[Tale]) -> Path:

@@ -17,8 +17,9 @@ def board_json(standings: Sequence[Standing]) -> str:
 
     `standings` holds one object a protocol: `suite`, `model`, `protocol` in words, and `rows`, best
     first. A row has `rank`, `tied`, `editor`, `label`, `hparams`, `kind`, `needs`, `teams`,
-    `numbers` by column (`value`, `low`, `high`, `count`), `edits_before_collapse` (`edits`,
-    `collapsed`, one a run) and `entries` (`place`, `sha256`, `sample`, `seed`).
+    `numbers` by column (`value`, `low`, `high`, `count`; shares are fractions, memory is in bytes),
+    `edits_before_collapse` (`edits`, `collapsed`, one a run) and `entries` (`place`, `sha256`,
+    `sample`, `seed`).
     """
     return canonical(
         {"board_version": BOARD_VERSION, "standings": [_standing(each) for each in standings]}
@@ -27,7 +28,7 @@ def board_json(standings: Sequence[Standing]) -> str:
 
 def _standing(standing: Standing) -> dict[str, Any]:
     return {
-        "suite": standing.protocol.suite_name,
+        "suite": standing.suite,
         "model": standing.model,
         "protocol": standing.parts,
         "rows": [_row(each) for each in standing.ranked],

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from ..analysis.series import EFFICACY, EXACT, finite, headroom_left
+from ..analysis.series import EXACT, finite
+from ..compare.downstream import downstream_kept
+from ..compare.values import moved
 from ..curves import harmonic_mean
 from ..entry import Entry
 from ..report.chart import Chart, Level, Line, Scale
-from .measures import able_tasks
-from .rows import Row, survived
+from .measures import BY_KEY
+from .rows import Row
 
 _MOST_POINTS = 200
 _LARGEST = 1e100
@@ -68,24 +70,7 @@ def running_s(entry: Entry) -> Points:
 
 
 def _downstream(entry: Entry) -> Points:
-    tasks, able = entry.result.curves.tasks, able_tasks(entry)
-    found: Points = {}
-    places = [set(tasks[name].edits) for name in able if name in tasks]
-    for at in sorted(set.intersection(*places)) if places and len(places) == len(able) else ():
-        now = {
-            name: {
-                metric: values[tasks[name].edits.index(at)]
-                for metric, values in tasks[name].metrics.items()
-            }
-            for name in able
-        }
-        start = {
-            name: {m: v.get("unedited") for m, v in entry.result.summary.tasks[name].items()}
-            for name in able
-        }
-        if all("weighted_f1" in metrics for metrics in now.values()):
-            found[at] = headroom_left(now, start, able)
-    return found
+    return dict(downstream_kept(entry.result))
 
 
 def _perplexity(entry: Entry) -> Points:
@@ -96,20 +81,11 @@ def _perplexity(entry: Entry) -> Points:
 
 
 def _distance(entry: Entry) -> Points:
-    """Return how far the matrix that moved furthest has, relative to its own size."""
-    curves = entry.result.curves
-    found = (kinds.get("l2_relative") for kinds in curves.distance.values())
-    matrices = [values for values in found if values is not None]
-    if not matrices:
-        return {}
-    known = [
-        None if None in values else max(value for value in values if value is not None)
-        for values in zip(*matrices, strict=True)
-    ]
-    return dict(zip(curves.checkpoints, known, strict=True))
+    """Return how far the matrix that moved furthest has; nothing of editors that move none."""
+    return dict(moved(entry.result)) if entry.result.curves.distance else {}
 
 
-_SCORES = (EFFICACY, ("ps", "paraphrase"), ("ns", "specificity"))
+_SCORES = tuple(BY_KEY[key].metrics for key in ("es", "ps", "ns"))
 KINDS = (
     *(
         Kind(
@@ -240,8 +216,7 @@ def _drawable(value: float | None) -> float | None:
 
 def collapses(row: Row) -> Iterator[tuple[int, str]]:
     """Yield the edits that broke the model, each with the sample in which it did."""
-    for entry in row.entries:
-        found = survived(entry)
+    for entry, found in zip(row.entries, row.survived, strict=True):
         if found.collapsed:
             where = f"sample {entry.result.data.sample}: collapse at edit {found.edits + 1}"
             yield found.edits + 1, where
@@ -262,7 +237,7 @@ SPARK_WIDTH, SPARK_HEIGHT = 88, 26
 
 def sparkline(row: Row) -> Sparkline:
     """Draw how S and retention went, for a cell of the table."""
-    total = row.protocol.num_edits
+    total = row.first.result.protocol.num_edits
 
     def path(points: Points) -> str:
         places = [

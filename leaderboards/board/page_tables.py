@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..compare.rows import written
 from ..report.tables import Table
 from .filed import Filed
-from .rows import Row, written
+from .rows import Row
 
 
 def hparams_table(row: Row) -> Table:
@@ -30,7 +31,7 @@ def costs_table(row: Row) -> Table:
                 f"{cost.seconds_prepare:.3g}",
                 f"{cost.peak_memory_bytes / 2**30:.2f}",
                 f"{cost.tokens_scored:,}",
-                written(entry.result.provenance.get("device", "?")),
+                written(entry.result.provenance.get("device", "?"), 200),
             ]
         )
     headings = [

@@ -13,23 +13,16 @@ from markupsafe import Markup
 
 from .._html import embedded, environment, plain, policy_hash, template_file
 from ..canonical import rounded
-from ..report import chart as geometry
+from ..compare.downstream import able_tasks
+from ..report.chart import GEOMETRY
 from ..report.tables import chart_table
 from .curves import SPARK_HEIGHT, SPARK_WIDTH, collapses, row_charts, rows_charts, sparkline
 from .filed import Filed
-from .measures import BY_KEY, MEASURES, Measure, able_tasks
+from .measures import BY_KEY, MEASURES, Measure
 from .page_tables import costs_table, hparams_table, provenance_table
-from .rows import Row
-from .standings import SURVIVED, Ranked, Standing, clearly_better, difference
+from .rows import SURVIVED, Row
+from .standings import Ranked, Standing, clearly_better
 
-_GEOMETRY = {
-    "width": geometry.WIDTH,
-    "height": geometry.HEIGHT,
-    "left": geometry.LEFT,
-    "right": geometry.RIGHT,
-    "top": geometry.TOP,
-    "bottom": geometry.BOTTOM,
-}
 COLLAPSE_WORDS = (
     "Edits made before the model was broken, as seqedit-bench analyze finds it, or before "
     "something was not finite; >N: not seen in N edits. Two numbers: the samples differ."
@@ -60,7 +53,7 @@ class Pages:
         """Return the page on which two rows are put side by side."""
         charts = [rows_charts(_rows(each), f"{at}-") for at, each in enumerate(self._standings)]
         data = {
-            "geometry": _GEOMETRY,
+            "geometry": GEOMETRY,
             "charts": [chart.for_script() for group in charts for chart in group],
             **_pairs(self._standings),
         }
@@ -85,7 +78,7 @@ class Pages:
         return self._page(
             "row.html",
             ["charts.js", "row.js"],
-            {"geometry": _GEOMETRY, "charts": [chart.for_script() for chart in charts]},
+            {"geometry": GEOMETRY, "charts": [chart.for_script() for chart in charts]},
             root="../",
             standing=standing,
             ranked=ranked,
@@ -94,7 +87,7 @@ class Pages:
             marks=[(0, edit, words) for edit, words in collapses(row)],
             sentence=_sentence(ranked, standing),
             baseline=_baseline(row),
-            able=able_tasks(row.first),
+            able=able_tasks(row.first.result),
             hparams=hparams_table(row),
             costs=costs_table(row),
             provenance=provenance_table(row),
@@ -109,7 +102,7 @@ class Pages:
         return self._environment.get_template(template).render(
             standings=self._standings,
             measures=MEASURES,
-            geometry=_GEOMETRY,
+            geometry=GEOMETRY,
             collapse=SURVIVED,
             collapse_words=COLLAPSE_WORDS,
             spark_size=(SPARK_WIDTH, SPARK_HEIGHT),
@@ -152,7 +145,7 @@ class Pages:
         editors = [row.first.result.editor for each in self._standings for row in _rows(each)]
         return {
             "model": sorted({each.model for each in self._standings}),
-            "suite": sorted({each.protocol.suite_name for each in self._standings}),
+            "suite": sorted({each.suite for each in self._standings}),
             "kind": sorted({editor.kind for editor in editors}),
             "needs": sorted({need for editor in editors for need in editor.needs}),
         }
@@ -197,15 +190,10 @@ def _sentence(ranked: Ranked, standing: Standing) -> str:
 def _baseline(row: Row) -> dict[str, str]:
     """Return what the unedited model has of the measures made of single edits."""
     found = row.first.result.summary.baseline
-    names = {
-        "s": ("s",),
-        "es": ("es", "efficacy"),
-        "ps": ("ps", "paraphrase"),
-        "ns": ("ns", "specificity"),
-    }
     return {
-        key: BY_KEY[key].text(next((found[name] for name in tried if name in found), None))
-        for key, tried in names.items()
+        key: measure.text(next((found[name] for name in measure.metrics if name in found), None))
+        for key, measure in BY_KEY.items()
+        if key in ("s", "es", "ps", "ns")
     }
 
 
@@ -237,14 +225,14 @@ def _pairs(standings: Sequence[Standing]) -> dict[str, Any]:
         "pairs": pairs,
         "parts": [{k: plain(v) for k, v in each.parts.items()} for each in standings],
         "measures": [
-            {"key": m.key, "heading": m.heading, "unit": m.unit, "more": m.more_is_better}
+            {"key": m.key, "heading": m.heading, "shape": m.shape, "more": m.more_is_better}
             for m in MEASURES
         ],
     }
 
 
 def _difference(a: Row, b: Row, measure: Measure) -> list[float | None]:
-    found = difference(a, b, measure)
+    found = a.difference(b, measure)
     return [found.value, found.low, found.high]
 
 
@@ -253,7 +241,7 @@ class _Better:
 
     def __call__(self, a: Row, b: Row) -> tuple[str, str]:
         """Return how far a row is above another, and whether that is more than chance."""
-        found = difference(a, b, BY_KEY["s"])
+        found = a.difference(b, BY_KEY["s"])
         if found.value is None:
             return "-", ""
         text = f"{100 * found.value:+.1f}".replace("-", "\N{MINUS SIGN}")

@@ -1,4 +1,4 @@
-"""Which row is better, by how much, and whether that could be chance."""
+"""Which row is better, and whether that could be chance."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
-from ..analysis.intervals import mean_of_runs
 from ..analysis.records import Estimate
+from ..comparable import protocol_key
+from ..results import Result
 from .filed import Filed
-from .measures import BY_KEY, MEASURES, Measure, interval
-from .protocol import Protocol, model_name, protocol_of
-from .rows import Row, rows_of
+from .measures import BY_KEY, MEASURES, Measure
+from .protocol import asked, model_name, protocol_parts, suite_name
+from .rows import SURVIVED, Row, rows_of
 
-SURVIVED = "collapse"
 NAMES = {"editor": "editor", "edits": "edits", "samples": "samples", SURVIVED: "edits to collapse"}
 SORTS = (*BY_KEY, *NAMES)
 """What rows can be ordered by."""
@@ -39,57 +39,57 @@ class Ranked(NamedTuple):
 class Standing:
     """The rows of one protocol, best first."""
 
-    protocol: Protocol
     model: str
     ranked: list[Ranked]
 
     @property
+    def first(self) -> Result:
+        """A result to read from how all were measured."""
+        return self.ranked[0].row.first.result
+
+    @property
+    def suite(self) -> str:
+        """Name and version of the suite."""
+        return suite_name(self.first)
+
+    @property
+    def asked(self) -> str:
+        """What is done, in a few words."""
+        return asked(self.first)
+
+    @property
     def title(self) -> str:
         """Suite and model."""
-        return f"{self.model}, {self.protocol.suite_name}"
+        return f"{self.model}, {self.suite}"
 
     @cached_property
     def parts(self) -> dict[str, str]:
         """What all rows have in common, in words."""
-        return {"model": self.model, **self.protocol.parts()}
-
-
-def difference(a: Row, b: Row, measure: Measure) -> Estimate:
-    """Return by how much one row's value is above another's, with a 95 % interval if there is one.
-
-    Of what is made of single edits by paired bootstrap where the edits are the same; of what has
-    one value a run by Student's interval, where both have the same samples, two at least.
-    """
-    left, right = a.numbers[measure.key].value, b.numbers[measure.key].value
-    if left is None or right is None:
-        return Estimate(value=None)
-    if measure.of_edits is not None:
-        low, high = interval(a.draws(measure) - b.draws(measure))
-        return Estimate(value=left - right, low=low, high=high, count=a.numbers[measure.key].count)
-    values = [{_sample(run): measure.one_run(run.entry) for run in row.runs} for row in (a, b)]
-    pairs = [
-        first - second
-        for sample, first in values[0].items()
-        if first is not None and (second := values[1].get(sample)) is not None
-    ]
-    # Runs that the other row lacks are in its mean: then the pairs' mean is no interval of it.
-    if len(pairs) == len(a.runs) == len(b.runs):
-        return mean_of_runs(pairs)
-    return Estimate(value=left - right)
-
-
-def _sample(run: Filed) -> tuple[int, int]:
-    return run.entry.result.data.sample, run.entry.result.seed
+        return {"model": self.model, **protocol_parts(self.first)}
 
 
 def clearly_better(a: Row, b: Row, measure: Measure) -> bool:
-    """Return whether a row is ahead of another by more than chance; without intervals: at all."""
-    found = difference(a, b, measure)
-    if found.value is None:
-        return a.numbers[measure.key].value is not None
-    low = found.value if found.low is None else found.low
-    high = found.value if found.high is None else found.high
+    """Return whether a row is ahead of another by more than chance; without intervals: at all.
+
+    Rows that have nothing in common are as far apart as their intervals.
+    """
+    ours, theirs = a.numbers[measure.key], b.numbers[measure.key]
+    if ours.value is None or theirs.value is None:
+        return ours.value is not None
+    found = a.difference(b, measure)
+    if found.value is not None:
+        low, high = _bounds(found)
+    else:
+        (our_low, our_high), (their_low, their_high) = _bounds(ours), _bounds(theirs)
+        low, high = our_low - their_high, our_high - their_low
     return low > 0 if measure.more_is_better else high < 0
+
+
+def _bounds(found: Estimate) -> tuple[float, float]:
+    """Return an interval; of what has none, the value twice."""
+    assert found.value is not None
+    low = found.value if found.low is None else found.low
+    return low, found.value if found.high is None else found.high
 
 
 def sort_key(name: str) -> Callable[[Row], tuple[bool, float, str]]:
@@ -108,10 +108,10 @@ def sort_value(row: Row, name: str) -> float | None:
     """Return a row's number of a column; names have none."""
     if name in BY_KEY:
         return row.numbers[name].value
-    others: dict[str, float] = {
+    others: dict[str, float | None] = {
         SURVIVED: row.survived_value,
         "samples": len(row.runs),
-        "edits": min(entry.result.ending.edits_done for entry in row.entries),
+        "edits": min(each.edits for each in row.group.members),
     }
     return others.get(name)
 
@@ -138,14 +138,14 @@ def standings(filed: Sequence[Filed], sort: str = "s") -> list[Standing]:
         sort: One of `SORTS`: a measure's rows are ranked by it; other columns only order them, and
             the rank is that of S.
     """
-    groups: dict[Protocol, list[Filed]] = {}
+    groups: dict[str, list[Filed]] = {}
     for each in filed:
-        groups.setdefault(protocol_of(each.entry.result), []).append(each)
+        groups.setdefault(protocol_key(each.entry.result), []).append(each)
     made = []
-    for protocol, group in groups.items():
+    for _, group in sorted(groups.items()):
         names = sorted({model_name(each.entry.result) for each in group})
-        ranked = rank(rows_of(protocol, group), BY_KEY.get(sort, MEASURES[0]))
+        ranked = rank(rows_of(group), BY_KEY.get(sort, MEASURES[0]))
         if sort not in BY_KEY:
             ranked.sort(key=lambda each: sort_key(sort)(each.row))
-        made.append(Standing(protocol, ", ".join(names), ranked))
-    return sorted(made, key=lambda each: (each.protocol.suite_name, each.model, each.protocol))
+        made.append(Standing(", ".join(names), ranked))
+    return sorted(made, key=lambda each: (each.suite, each.model))

@@ -57,7 +57,7 @@ def board_tables(standings: Sequence[Standing], width: int, sort: str) -> Group:
 
 
 def _table(standing: Standing, width: int, sort: str) -> Table:
-    title = plain(f"{standing.title}: {standing.protocol.asked}, {standing.protocol.source} data")
+    title = plain(f"{standing.title}: {standing.asked}, {standing.first.data.source} data")
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("rank", justify="right")
     table.add_column(_marked("editor", "editor", sort), overflow="fold", min_width=8)

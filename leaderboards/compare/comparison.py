@@ -15,11 +15,11 @@ from ..results import Result
 from ..sparkline import binned
 from .estimates import Estimates
 from .metrics import Metric
-from .rows import Group, Member, group_runs
+from .resampling import DRAWS
+from .rows import Group, Member, group_runs, split_repeats
 from .sources import Run, sorted_runs, without_edits
 from .values import course, edits_at, of_edits
 
-DRAWS = 2000
 STRETCHES = 10
 """Points of a small curve."""
 
@@ -114,7 +114,7 @@ def compare(
     results, names = [run.result for run in runs], [run.name for run in runs]
     ensure_comparable(results, names, protocol=True, edits=at is None)
     members = [Member(run, edits_at(run, at)) for run in runs]
-    groups, notes = group_runs(members)
+    groups, notes = split_repeats(group_runs(members))
     by = sort or _order(metrics)
     needed = {metric.name: metric for metric in (*metrics, *([by] if by else ()))}
     known = Estimates(groups, needed.values(), draws=draws, seed=seed)

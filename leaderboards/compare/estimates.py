@@ -12,6 +12,7 @@ from ..analysis.intervals import mean_of_runs, share
 from ..analysis.records import Estimate
 from .metrics import Metric
 from .resampling import (
+    DRAWS,
     Floats,
     Part,
     Statistic,
@@ -22,10 +23,10 @@ from .resampling import (
     resample,
 )
 from .rows import Group, Member
-from .values import asked_again_at, collapsed_by, run_value, statistic
+from .values import asked_again_at, run_value, statistic, survived
 
-_SIGNED = ("mcc", "em", "pm", "nm")
-"""Shares that can be negative."""
+_SIGNED = ("mcc", "em", "pm", "nm", "downstream_kept")
+"""Shares that can be negative, or above 1."""
 
 
 class Estimates:
@@ -39,7 +40,12 @@ class Estimates:
     """
 
     def __init__(
-        self, groups: Sequence[Group], metrics: Iterable[Metric], *, draws: int, seed: int
+        self,
+        groups: Sequence[Group],
+        metrics: Iterable[Metric],
+        *,
+        draws: int = DRAWS,
+        seed: int = 0,
     ) -> None:
         self._statistics: dict[tuple[int, str], Statistic] = {}
         self._parts: dict[tuple[int, int], Part] = {}
@@ -99,9 +105,15 @@ class Estimates:
             found = found.model_copy(update={"low": None, "high": None})
         return _bounded(found, metric)
 
+    def of_run(self, member: Member, metric: Metric) -> float | None:
+        """Return a metric of a single run."""
+        known = self._statistics.get((id(member), metric.name))
+        return known.value if known else run_value(member.run, metric, member.edits)
+
     def open_ended(self, group: Group) -> bool:
         """Return whether some run of a row ended, or was cut, before it collapsed."""
-        return any(collapsed_by(each.run, each.edits) is False for each in group.members)
+        found = (survived(each.run, each.edits) for each in group.members)
+        return any(each is not None and not each.collapsed for each in found)
 
     def _of_edits(self, group: Group, metric: Metric) -> Estimate:
         values, draws, parts = [], [], []
@@ -217,11 +229,15 @@ def _matched(ours: Group, theirs: Group) -> list[tuple[list[Member], list[Member
     shared = sorted(left.keys() & right.keys())
     if len(shared) != 1:
         return [(left[at], right[at]) for at in shared]
-    seeds = [{each.run.result.seed: each for each in side[shared[0]]} for side in (left, right)]
-    both = sorted(seeds[0].keys() & seeds[1].keys())
+    one, other = left[shared[0]], right[shared[0]]
+    both = sorted({each.run.result.seed for each in one} & {each.run.result.seed for each in other})
     if len(both) < 2:
-        return [(left[shared[0]], right[shared[0]])]
-    return [([seeds[0][seed]], [seeds[1][seed]]) for seed in both]
+        return [(one, other)]
+    return [(_of_seed(one, seed), _of_seed(other, seed)) for seed in both]
+
+
+def _of_seed(members: Sequence[Member], seed: int) -> list[Member]:
+    return [each for each in members if each.run.result.seed == seed]
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

@@ -10,10 +10,14 @@ from itertools import combinations
 from typing import Literal
 
 from ..curves import harmonic_mean
+from ..headline import headline
 from ..show import label, measured, number, percent, seconds
+from .downstream import able_tasks
 from .sources import Run
 
-Kind = Literal["edits", "score", "kept", "sticky", "retained", "task", "f1", "single", "run"]
+Kind = Literal[
+    "edits", "score", "kept", "sticky", "retained", "task", "f1", "headroom", "single", "run"
+]
 Shape = Literal["share", "number", "seconds", "memory", "collapse"]
 
 SCORES = (("es", "ps", "ns"), ("efficacy", "paraphrase", "specificity"))
@@ -43,9 +47,8 @@ _HEADINGS = {
     "kept_es_exact": "kept exact",
     "heldout_perplexity.word_perplexity": "perplexity",
     "kept_efficacy_exact": "kept exact",
+    "downstream_kept": "downstream kept",
 }
-_HEADLINES = ("weighted_f1", "word_perplexity", "acc_norm", "acc", "exact_match", "f1")
-"""What a task is named for; entries have their keys sorted, so order says nothing there."""
 _DEFAULT = (
     *(("es", "efficacy"), ("ps", "paraphrase"), ("ns", "specificity"), ("s",)),
     *(("kept_es_exact", "kept_efficacy_exact"), ("f1",), ("seconds",)),
@@ -53,7 +56,8 @@ _DEFAULT = (
 _MOST = (
     *("es", "ps", "ns", "efficacy", "paraphrase", "specificity", "s", "es_exact"),
     *("efficacy_exact", "free", "kept_es", "kept_es_exact", "kept_efficacy_exact", "f1"),
-    *("heldout_perplexity.word_perplexity", "moved", "collapse", "seconds", "memory"),
+    *("downstream_kept", "heldout_perplexity.word_perplexity", "moved", "collapse"),
+    *("seconds", "memory"),
 )
 
 
@@ -74,20 +78,25 @@ class Metric:
 
     def text(self, value: float | None) -> str:
         """Show a value."""
-        if value is None:
-            return "-"
-        if self.shape == "memory":
-            return f"{value / 2**30:.2f}"
-        if self.shape == "collapse":
-            return f"{value:.0f}"
-        shapes = {"share": percent, "number": number, "seconds": seconds}
-        return shapes[self.shape](value)
+        return shown(self.shape, value)
 
     @property
     def unit(self) -> str:
         """What the numbers are in."""
         units = {"share": "%", "seconds": "s", "memory": "GiB", "collapse": "edits"}
         return units.get(self.shape, "")
+
+
+def shown(shape: Shape, value: float | None) -> str:
+    """Show a value of some shape."""
+    if value is None:
+        return "-"
+    if shape == "memory":
+        return f"{value / 2**30:.2f}"
+    if shape == "collapse":
+        return f"{value:.0f}"
+    shapes = {"share": percent, "number": number, "seconds": seconds}
+    return shapes[shape](value)
 
 
 def catalogue(runs: Iterable[Run]) -> dict[str, Metric]:
@@ -119,6 +128,8 @@ def catalogue(runs: Iterable[Run]) -> dict[str, Metric]:
                 add(f"{task}.{metric}", "task", (task, metric), metric)
                 if metric == "weighted_f1":
                     add("f1", "f1", (), "f1")
+        if able_tasks(run.result):
+            add("downstream_kept", "headroom", (), "f1")
         for name in summary.single_edits.edited if summary.single_edits else ():
             add(f"single.{name}", "single", (name,), name)
     for name, heading, shape, better in _COSTS:
@@ -172,9 +183,10 @@ def find(name: str, known: dict[str, Metric]) -> Metric | None:
 
 
 def _headline(task: str, known: dict[str, Metric]) -> Metric | None:
-    metrics = [each for each in known.values() if each.kind == "task" and each.key[0] == task]
-    ranks = {name: rank for rank, name in enumerate(_HEADLINES)}
-    return min(metrics, key=lambda it: ranks.get(it.key[1], len(ranks)), default=None)
+    tasks = (each for each in known.values() if each.kind == "task")
+    metrics = {each.key[1]: each for each in tasks if each.key[0] == task}
+    found = headline(metrics)
+    return None if found is None else metrics[found]
 
 
 def default_metrics(known: dict[str, Metric]) -> list[Metric]:

@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 _CHUNK = 1_000_000
 """Weights made at a time, to bound the memory."""
+DRAWS = 2000
 LEVEL = (0.025, 0.975)
 _NOISE = 12
 """Decimals beyond which a difference is rounding."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..canonical import rounded
 from .sources import Run, hparams_key
 
 CONTROL = "none"
@@ -36,16 +35,19 @@ class Group:
     shown_hparams: dict[str, Any]
     """What tells it from other rows of this editor."""
     told_apart: str
-    """The run's name, where nothing else does."""
+    """Whose it is, or the run's name, where nothing else does."""
     members: list[Member]
 
     @property
     def label(self) -> str:
         """What the row is called."""
-        hparams = (f"{name}={_short(value)}" for name, value in self.shown_hparams.items())
-        return " ".join(
-            [self.editor, *hparams, *([f"({self.told_apart})"] * bool(self.told_apart))]
-        )
+        return f"{self.editor} {self.differing}" if self.differing else self.editor
+
+    @property
+    def differing(self) -> str:
+        """What tells it from other rows of this editor, in words."""
+        hparams = [f"{name}={written(value)}" for name, value in self.shown_hparams.items()]
+        return " ".join([*hparams, *([f"({self.told_apart})"] * bool(self.told_apart))])
 
     @property
     def is_control(self) -> bool:
@@ -62,55 +64,74 @@ class Group:
         return [[each for each in self.members if each.sample == at] for at in self.samples]
 
 
-def group_runs(members: Sequence[Member]) -> tuple[list[Group], list[str]]:
+def group_runs(
+    members: Iterable[Member], origin: Callable[[Run], str] | None = None
+) -> list[Group]:
     """Put runs of one editor with the same hyper-parameters together.
 
-    Two runs of the same sample and seed are not two samples: such runs get a row each.
+    Args:
+        members: The runs.
+        origin: What must be the same besides, if anything.
 
     Returns:
-        The groups, by name; and what was not put together.
+        The groups, by name.
     """
-    sets: dict[str, dict[str, list[Member]]] = {}
+    sets: dict[str, dict[tuple[str, str], list[Member]]] = {}
     for member in members:
         of_editor = sets.setdefault(member.run.result.editor.name, {})
-        of_editor.setdefault(hparams_key(member.run.result), []).append(member)
-    groups, notes = [], []
+        key = hparams_key(member.run.result), origin(member.run) if origin else ""
+        of_editor.setdefault(key, []).append(member)
+    groups = []
     for editor in sorted(sets):
-        keys = sorted(sets[editor])
-        differing = _differing([sets[editor][key][0].run for key in keys])
-        for key, shown in zip(keys, differing, strict=True):
-            found = sets[editor][key]
-            draws = {(each.sample, each.run.result.seed) for each in found}
-            if len(draws) == len(found):
-                groups.append(Group(editor, shown, "", found))
-                continue
-            names = _short_names([each.run.name for each in found])
-            groups += [
-                Group(editor, shown, name, [each]) for name, each in zip(names, found, strict=True)
-            ]
-            notes.append(f"{editor}: several runs of the same sample and seed, a row each")
-    return groups, notes
+        found = [alike for _, alike in sorted(sets[editor].items())]
+        differing = _differing([alike[0].run for alike in found])
+        groups += [
+            Group(editor, shown, "", alike) for shown, alike in zip(differing, found, strict=True)
+        ]
+    return groups
+
+
+def split_repeats(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:
+    """Give runs of the same sample and seed, which are not two samples, a row each.
+
+    Returns:
+        The groups; and what was split.
+    """
+    split, notes = [], []
+    for group in groups:
+        draws = {(each.sample, each.run.result.seed) for each in group.members}
+        if len(draws) == len(group.members):
+            split.append(group)
+            continue
+        names = _short_names([each.run.name for each in group.members])
+        split += [
+            replace(group, told_apart=name, members=[each])
+            for name, each in zip(names, group.members, strict=True)
+        ]
+        notes.append(f"{group.editor}: several runs of the same sample and seed, a row each")
+    return split, notes
 
 
 def _differing(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return of each run the hyper-parameters in which they are not all alike."""
-    hparams = [rounded(run.result.editor.hparams) for run in runs]
-    names = dict.fromkeys(name for each in hparams for name in each)
+    hparams = [run.result.editor.hparams for run in runs]
     told = [
-        name for name in names if any(each.get(name) != hparams[0].get(name) for each in hparams)
+        name
+        for name in dict.fromkeys(name for each in hparams for name in sorted(each))
+        if any(name not in each or each[name] != hparams[0].get(name) for each in hparams)
     ]
-    return [{name: each.get(name) for name in told} for each in hparams]
+    return [{name: each[name] for name in told if name in each} for each in hparams]
 
 
-def _short(value: Any) -> str:
-    """Return a hyper-parameter as it is shown.
+def written(value: object, most: int = 40) -> str:
+    """Write a hyper-parameter, at no greater length.
 
     Example:
-        >>> _short([1, 2]), _short(0.5), _short("text")
-        ('[1,2]', '0.5', 'text')
+        >>> written([3, 4]), written("code"), written({"a": None})
+        ('[3, 4]', 'code', '{"a": null}')
     """
-    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    return text if len(text) <= 40 else f"{text[:30]}...{text[-7:]}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 8]}…{text[-7:]}"
 
 
 def _short_names(names: Sequence[str]) -> list[str]:

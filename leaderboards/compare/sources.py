@@ -36,7 +36,7 @@ class Run:
     """Why there are no numbers of single edits."""
 
     @property
-    def identity(self) -> tuple[str, ...]:
+    def identity(self) -> tuple[str, str, int, int, str]:
         """What two copies of one run have in common, be it an entry or a run directory."""
         result = self.result
         # Curves, which are long, follow from the journal; the rest differs between any two runs.
@@ -44,15 +44,15 @@ class Run:
         return (
             result.editor.name,
             hparams_key(result),
-            str(result.data.sample),
-            str(result.seed),
+            result.data.sample,
+            result.seed,
             canonical(rest),
         )
 
 
 def hparams_key(result: Result) -> str:
-    """Return the hyper-parameters as one text, floats rounded as entries have them."""
-    return canonical(result.editor.hparams)
+    """Return the hyper-parameters as one text, with all digits: entries have them too."""
+    return json.dumps(result.editor.hparams, sort_keys=True)
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -64,7 +64,7 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     Raises:
         ResultError: a path names no result, or a file cannot be used.
     """
-    runs: dict[tuple[str, ...], Run] = {}
+    runs: dict[Any, Run] = {}
     notes = []
     for path in paths:
         for run in _read(path):

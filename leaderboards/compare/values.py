@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import fmean
+from typing import NamedTuple
 
-from ..entry import Collapse
+from ..entry import Collapse, Series
 from ..results import Result, ResultError
+from .downstream import Points, downstream_kept
 from .metrics import Metric
 from .resampling import Statistic, harmonic_statistic, kept_statistic, mean_statistic
 from .sources import Run
-
-Points = list[tuple[int, float | None]]
-"""Edits done, and a value."""
 
 
 def largest_distance(result: Result) -> dict[str, float | None]:
@@ -31,19 +31,16 @@ def _relative(kinds: dict[str, float | None]) -> float:
 def statistic(run: Run, metric: Metric, edits: int) -> Statistic | None:
     """Return a metric as a statistic over the first edits; None where single values are not known.
 
-    As in a result's summary, a metric that was not finite for some edit is none at all.
+    As in a result's summary, a metric that is not finite after some of these edits has no mean.
     """
-    series, immediate = run.series, run.result.summary.immediate
+    series = run.series
     if series is None:
         return None
     if metric.kind in ("edits", "score"):
-        values = [series.immediate.get(name) for name in metric.key]
-        if any(name not in immediate for name in metric.key):
+        if not all(_finite(series, name, edits) for name in metric.key):
             return None
-        known = [each[:edits] for each in values if each is not None]
-        if len(known) < len(values):
-            return None
-        return harmonic_statistic(known) if metric.kind == "score" else mean_statistic(known[0])
+        values = [series.immediate[name][:edits] for name in metric.key]
+        return harmonic_statistic(values) if metric.kind == "score" else mean_statistic(values[0])
     followed = series.retained.get(metric.key[0]) if metric.key else None
     if followed is None or followed.at > edits or metric.key[0] not in run.result.summary.retention:
         return None
@@ -53,6 +50,12 @@ def statistic(run: Run, metric: Metric, edits: int) -> Statistic | None:
     if metric.kind == "retained":
         return mean_statistic([value or 0.0 for value in followed.values])
     return None
+
+
+def _finite(series: Series, name: str, edits: int) -> bool:
+    """Return whether a metric was asked, and finite wherever it was."""
+    broken = series.not_finite.get(name, [])
+    return name in series.immediate and all(number > edits for number in broken)
 
 
 def asked_again_at(run: Run, metric: Metric) -> int | None:
@@ -96,15 +99,24 @@ def course(run: Run, metric: Metric) -> Points:
         return list(zip(record.edits, values, strict=False)) if record else []
     if kind == "f1":
         return _mean_f1(run.result)
+    if kind == "headroom":
+        return downstream_kept(run.result)
     if metric.name == "moved":
-        return _moved(run.result)
+        return moved(run.result)
     return []
 
 
 def of_edits(run: Run, name: str) -> Points:
-    """Return how a metric measured right after each edit went over the run."""
+    """Return how a metric measured right after each edit went over the run.
+
+    As in a result's curves, what is not finite is a failure.
+    """
     if run.series is not None and name in run.series.immediate:
-        return list(enumerate(run.series.immediate[name], start=1))
+        broken = set(run.series.not_finite.get(name, ()))
+        return [
+            (number, 0.0 if value is None and number in broken else value)
+            for number, value in enumerate(run.series.immediate[name], start=1)
+        ]
     curve = run.result.curves.immediate.get(name)
     return list(zip(curve.edits, curve.mean_5, strict=False)) if curve else []
 
@@ -124,7 +136,7 @@ def _mean_f1(result: Result) -> Points:
     return points
 
 
-def _moved(result: Result) -> Points:
+def moved(result: Result) -> Points:
     """Return the relative distance of the matrix that moved furthest."""
     checkpoints = result.curves.checkpoints
     columns = [kinds.get("l2_relative", []) for kinds in result.curves.distance.values()]
@@ -140,10 +152,8 @@ def _moved(result: Result) -> Points:
 def _of_run(run: Run, name: str, edits: int, whole: bool) -> float | None:
     result = run.result
     if name == "collapse":
-        found = collapse_of(run)
-        if found is None:
-            return None
-        return float(min(edits, found.edit - 1 if found.edit is not None else edits))
+        found = survived(run, edits)
+        return found and float(found.edits)
     if name == "seconds_prepare":
         return result.cost.seconds_prepare
     if not whole:
@@ -158,7 +168,38 @@ def _of_run(run: Run, name: str, edits: int, whole: bool) -> float | None:
     return values[name]
 
 
-def collapse_of(run: Run) -> Collapse | None:
+class Survived(NamedTuple):
+    """How many edits a run made before the model was broken."""
+
+    edits: int
+    collapsed: bool
+
+    @property
+    def text(self) -> str:
+        """The number; with > where no collapse was seen.
+
+        Example:
+            >>> Survived(79, True).text, Survived(100, False).text
+            ('79', '>100')
+        """
+        return f"{self.edits}" if self.collapsed else f">{self.edits}"
+
+
+def survived(run: Run, edits: int) -> Survived | None:
+    """Return the edits before collapse, of the first so many; None where nobody knows.
+
+    Where something was not finite earlier, it is the edits before that.
+    """
+    found = _collapse(run)
+    if found is None:
+        return None
+    broke = [at for at in (found.edit, run.result.ending.collapsed_at) if at is not None]
+    first = min(broke, default=edits + 1)
+    return Survived(first - 1, True) if first <= edits else Survived(edits, False)
+
+
+@lru_cache(maxsize=256)
+def _collapse(run: Run) -> Collapse | None:
     """Return what an entry says of the collapse, or what an analysis of the run finds."""
     if run.entry is not None:
         return run.entry.collapse
@@ -170,12 +211,6 @@ def collapse_of(run: Run) -> Collapse | None:
 
     found = analyse(read_run(run.folder)).collapse
     return Collapse(type=found.kind, edit=found.edit)
-
-
-def collapsed_by(run: Run, edits: int) -> bool | None:
-    """Return whether a run had collapsed by an edit; None where nobody knows."""
-    found = collapse_of(run)
-    return None if found is None else found.edit is not None and found.edit <= edits
 
 
 def edits_at(run: Run, at: int | None) -> int:

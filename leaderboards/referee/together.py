@@ -6,9 +6,9 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import Any
 
 from ..canonical import rounded
+from ..comparable import protocol_key
 from ..entry import Entry
 from ..results import Result
 from .problem import Problem
@@ -16,18 +16,6 @@ from .ranges import is_share
 
 DRIFT = 0.05
 """By how much a share may differ between two versions of the code, all else being equal."""
-
-
-def protocol_key(result: Result) -> str:
-    """Return what must be equal for numbers to be of the same thing, as a text."""
-    asked = result.protocol
-    parts: dict[str, Any] = {
-        "suite": result.suite.model_dump(),
-        "model": (result.model.weights_sha256, result.model.dtype),
-        "data": (result.data.edits, result.data.files_sha256),
-        "protocol": asked.model_dump(exclude={"not_measured", "smoothing"}),
-    }
-    return json.dumps(rounded(parts), sort_keys=True)
 
 
 def _same_run(result: Result) -> tuple[str, ...]:

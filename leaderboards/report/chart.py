@@ -13,6 +13,11 @@ from typing import Literal, NamedTuple
 
 WIDTH, HEIGHT = 440, 236
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 28
+GEOMETRY = {
+    **{"width": WIDTH, "height": HEIGHT},
+    **{"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+}
+"""All of it, as templates and scripts know it."""
 Scale = Literal["percent", "linear", "log"]
 _SPAN_OF_LOG = 1e12
 _STEPS = (1, 2, 2.5, 5, 10)

@@ -11,7 +11,7 @@ from .._html import embedded, environment, plain, policy_hash, template_file
 from ..analysis.constants import Constants
 from ..analysis.journal import RunJournal
 from ..analysis.properties import ensure_same_protocol, properties
-from . import chart as geometry
+from .chart import GEOMETRY, short
 from .cite import BIBTEX
 from .content import card, shown_triangle
 from .course import ages, charts, sample, tell
@@ -23,15 +23,6 @@ from .tables import (
     numbers_table,
     properties_table,
 )
-
-_GEOMETRY = {
-    "width": geometry.WIDTH,
-    "height": geometry.HEIGHT,
-    "left": geometry.LEFT,
-    "right": geometry.RIGHT,
-    "top": geometry.TOP,
-    "bottom": geometry.BOTTOM,
-}
 
 
 def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> str:
@@ -57,7 +48,7 @@ def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> st
         *disabling_tables(told),
     ]
     for_script = {
-        "geometry": _GEOMETRY,
+        "geometry": GEOMETRY,
         "charts": [each.for_script() for each in (*drawn, *([by_age] if by_age else []))],
         "triangles": {each.index: each.for_script() for each in triangles},
     }
@@ -76,8 +67,8 @@ def report(runs: Sequence[RunJournal], constants: Constants | None = None) -> st
             costs=costs_table(told),
             constants=constants_table(constants),
             chart_table=chart_table,
-            geometry=_GEOMETRY,
-            short=geometry.short,
+            geometry=GEOMETRY,
+            short=short,
             bibtex=BIBTEX,
             version=version("seqedit-bench"),
             style=Markup(_joined("look.css", "report.css")),

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from made_run import QUICK, made_entry, put
+from made_run import QUICK, made_entry
+from records import put
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards import entry as entries
 from seqedit_bench.leaderboards.entry import Entry, json_schema, model_slug, read_entry, slug

@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from records import changed
 from seqedit_bench.leaderboards import Result, ResultError
 from seqedit_bench.leaderboards._labels import LINE_POINTS, fit, spread, thinned, width
 from seqedit_bench.leaderboards._one_run import panels_of_run, short_names
@@ -168,13 +169,7 @@ RAW: dict[str, Any] = {
 
 def raw(**changes: Any) -> dict[str, Any]:
     """Return the example, with fields replaced: `raw(curves__distance={})`."""
-    data = copy.deepcopy(RAW)
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        place = data
-        for key in parents:
-            place = place[key]
-        place[last] = value
+    data = changed(copy.deepcopy(RAW), changes)
     if "ending" not in changes:
         data["ending"]["edits_done"] = data["protocol"]["num_edits"]
     return data
@@ -328,14 +323,14 @@ def test_tasks_of_start_and_end_are_apart() -> None:
 
 def test_other_tasks_are_together_with_their_like() -> None:
     tasks = {
-        "hellaswag": task(acc=[0.5, 0.4, None, 0.3], acc_norm=[9.0] * 4),
+        "hellaswag": task(acc=[9.0] * 4, acc_norm=[0.5, 0.4, None, 0.3]),
         "cola": task(mcc=[0.5, 0.0, -0.25, -0.5]),
         "wmt": task(bleu=[30.0, 25.0, 20.0, 0.5]),
         "lambada": task(perplexity=[0.9, 20.0, 30.0, None]),
     }
     result = made(curves__tasks=tasks)
     assert values(shown(result, "Other tasks")) == {
-        "hellaswag acc": [50, 40, None, 30],
+        "hellaswag acc_norm": [50, 40, None, 30],
         "cola mcc": [50, 0, -25, -50],
     }
     unbounded = shown(result, "Other tasks, unbounded")

@@ -45,6 +45,16 @@ def test_result_tables_show_the_headline(make_result: Make) -> None:
     assert "NLL" not in text.upper()
 
 
+def test_a_task_is_shown_by_its_headline_in_any_order(make_result: Make) -> None:
+    """Entries have their keys sorted: `acc` comes before what the task is named for."""
+    both = {"final": 0.25, "unedited": 0.5}
+    other = {"final": 0.9, "unedited": 0.9}
+    text = shown(
+        result_tables(make_result(summary__tasks={"sst2_ll": {"acc": other, "weighted_f1": both}}))
+    )
+    assert cells_of(text, "sst2_ll weighted_f1") == ["25.0", "50.0"]
+
+
 def test_missing_numbers_are_dashes(make_result: Make) -> None:
     empty = make_result(
         summary__immediate={"es": 0.5},

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from command import Done, seqedit
-from made_run import QUICK, Parts, parts, put, sha, write_run
+from made_run import QUICK, Parts, parts, write_run
+from records import put, sha
 from seqedit_bench.leaderboards import submit
 from seqedit_bench.leaderboards.entry import read_entry
 from seqedit_bench.leaderboards.submit import default_entries

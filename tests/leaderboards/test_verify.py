@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from command import seqedit
-from made_run import made_entry, put, sha
+from made_run import made_entry
+from records import put, sha
 from seqedit_bench.benchmark.protocols import known
 from seqedit_bench.leaderboards.entry import Entry, read_entry
 from seqedit_bench.leaderboards.recompute import read_ran

@@ -17,7 +17,8 @@
 
   const text = (measure, value) => {
     if (value === null) return "-";
-    return measure.unit === "percent" ? (100 * value).toFixed(1) : value.toFixed(2);
+    if (measure.shape === "share") return (100 * value).toFixed(1);
+    return (measure.shape === "memory" ? value / 2 ** 30 : value).toFixed(2);
   };
   const signed = (measure, value) => (value > 0 ? "+" : "") + text(measure, value).replace("-", "\u2212");
   const range = (measure, low, high, write = text) =>
@@ -31,12 +32,13 @@
 
   const number = (measure, [value, low, high]) => cell(text(measure, value), range(measure, low, high));
 
-  const verdict = (measure, [value, low, high], names) => {
-    if (value === null) return ["not measured", ""];
+  const verdict = (measure, [value, low, high], [a, b]) => {
+    if (a.values[measure.key][0] === null || b.values[measure.key][0] === null) return ["not measured", ""];
+    if (value === null) return ["nothing in common", ""];
     if (value === 0 && !low && !high) return ["the same", "even"];
     if (low === null || high === null) return ["no interval", ""];
     if (low <= 0 && high >= 0) return ["could be chance", "even"];
-    return [`${names[(value > 0) === measure.more ? 0 : 1]} is better`, "clear"];
+    return [`${((value > 0) === measure.more ? a : b).label} is better`, "clear"];
   };
 
   const differences = ([a, b]) => {
@@ -49,7 +51,7 @@
       const row = document.createElement("tr");
       const heading = element("th", measure.heading);
       heading.scope = "row";
-      const [words, className] = verdict(measure, difference, [a.label, b.label]);
+      const [words, className] = verdict(measure, difference, [a, b]);
       row.append(heading, number(measure, a.values[measure.key]), number(measure, b.values[measure.key]),
         cell(
           difference[0] === null ? "-" : signed(measure, difference[0]),

@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
+from browsed import assert_quiet, look, luminance
 from seqedit_bench.leaderboards.board.filed import read_entries
 from seqedit_bench.leaderboards.board.site import write_site
 from seqedit_bench.leaderboards.board.standings import standings
@@ -33,33 +34,11 @@ def sites(
 def opened(browser: Any, sites: dict[str, Path]) -> Iterator[Open]:
     """Open a page; afterwards the console must be empty, and nothing have been asked for."""
 
-    def call(
-        page: str = "index.html",
-        hash: str = "",
-        *,
-        site: str = "board",
-        width: int = 1280,
-        dark: bool = False,
-        script: bool = True,
-    ) -> Any:
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        features = [
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-            {"name": "prefers-reduced-motion", "value": "reduce"},
-        ]
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not script})
-        path = next(sites[site].glob(page))
-        # Another hash alone would not load the page anew.
-        browser.get("about:blank")
-        browser.get(path.as_uri() + hash)
-        return browser
+    def call(page: str = "index.html", hash: str = "", *, site: str = "board", **asked: Any) -> Any:
+        return look(browser, next(sites[site].glob(page)).as_uri() + hash, **asked)
 
     yield call
-    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    assert browser.get_log("browser") == []
-    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert_quiet(browser)
     browser.execute_script("localStorage.clear()")
 
 
@@ -258,11 +237,6 @@ def test_a_row_tells_its_course(opened: Open) -> None:
     readout = figure.find_element(By.CSS_SELECTOR, ".readout").text
     assert "mean" in readout and "sample 2, last 5" in readout
     assert len(figure.find_elements(By.CSS_SELECTOR, "path.collapse")) == 2
-
-
-def luminance(page: Any) -> float:
-    colour = page.execute_script("return getComputedStyle(document.body).backgroundColor")
-    return sum(map(float, colour.strip("rgb()").split(",")[:3])) / 3
 
 
 def test_dark_and_light_are_remembered(opened: Open) -> None:

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from seqedit_bench.leaderboards.board.filed import Filed
-from seqedit_bench.leaderboards.board.measures import BY_KEY, downstream_kept
+from seqedit_bench.leaderboards.board.filed import Filed, read_entries
+from seqedit_bench.leaderboards.board.measures import BY_KEY, MEASURES
 from seqedit_bench.leaderboards.board.rows import Row
 from seqedit_bench.leaderboards.board.standings import (
     Standing,
     clearly_better,
-    difference,
     rank,
     standings,
 )
-from told_entries import Tale, made_entry
+from seqedit_bench.leaderboards.compare import catalogue, compare, read_runs
+from seqedit_bench.leaderboards.compare.downstream import able_tasks, downstream_kept
+from told_entries import Tale, made_entry, write_entries
 
 
 def filed(*tales: Tale) -> list[Filed]:
@@ -76,12 +77,12 @@ def test_samples_and_seeds_are_replicates() -> None:
 def test_sets_of_hyper_parameters_are_rows_named_by_what_differs() -> None:
     shared = {"layers": [5], "v_lr": 0.5}
     found = rows(Tale(hparams=shared), Tale(hparams={**shared, "v_lr": 0.1}), Tale("memit"))
-    assert set(found) == {"memit", "rome, v_lr=0.5", "rome, v_lr=0.1"}
+    assert set(found) == {"memit", "rome v_lr=0.5", "rome v_lr=0.1"}
 
 
 def test_equal_names_of_strangers_are_told_apart() -> None:
     other = Tale(team="B", card={"code": "https://example.org/b", "licence": "MIT"})
-    assert set(rows(Tale(team="A"), other)) == {"rome, A", "rome, B"}
+    assert set(rows(Tale(team="A"), other)) == {"rome (A)", "rome (B)"}
 
 
 def test_identities_stay_when_samples_are_added() -> None:
@@ -99,7 +100,7 @@ def test_numbers_are_those_of_the_entry() -> None:
         ("kept_exact", summary.retention["es_exact"]["instant"]),
         ("kept_es", summary.retention["es"]["instant"]),
         ("seconds", 2.0),
-        ("memory", 1.0),
+        ("memory", 2**30),
     ):
         assert numbers[key].value == pytest.approx(value), key
     low, high = numbers["ps"].low, numbers["ps"].high
@@ -111,18 +112,19 @@ def test_numbers_are_those_of_the_entry() -> None:
 
 def test_downstream_kept_by_hand() -> None:
     """(0.6 - 1/3) / (0.8 - 1/3); the task that the unedited model cannot do is left out."""
-    assert downstream_kept(made_entry(Tale(f1=0.6))) == pytest.approx(4 / 7)
-    broken = made_entry(Tale(collapse=30))
-    assert downstream_kept(broken) == pytest.approx((0.31 - 1 / 3) / (0.8 - 1 / 3))
+    whole = made_entry(Tale(f1=0.6)).result
+    assert able_tasks(whole) == ["sst2_ll"]
+    assert downstream_kept(whole)[-1] == (60, pytest.approx(4 / 7))
+    broken = rows(Tale(collapse=30))["rome"].numbers["downstream"]
+    assert broken.value == pytest.approx((0.31 - 1 / 3) / (0.8 - 1 / 3))
 
 
 def test_downstream_without_headroom_is_no_number() -> None:
-    entry = made_entry(Tale())
-    tasks = entry.result.summary.tasks
-    del tasks["sst2_ll"]
-    assert downstream_kept(entry) is None
-    tasks.clear()
-    assert downstream_kept(entry) is None
+    result = made_entry(Tale()).result
+    del result.summary.tasks["sst2_ll"]
+    assert downstream_kept(result) == []
+    result.summary.tasks.clear()
+    assert downstream_kept(result) == []
 
 
 @pytest.mark.parametrize(
@@ -160,14 +162,14 @@ def test_pairs_of_edits_tell_more_than_rows_do() -> None:
     """The two make the same edits: what is hard for one is hard for the other."""
     found = rows(Tale("a", num_edits=200, ps=0.75), Tale("b", num_edits=200, ps=0.68))
     a, b, ps = found["a"], found["b"], BY_KEY["ps"]
-    paired = difference(a, b, ps)
+    paired = a.difference(b, ps)
     first, second = a.numbers["ps"], b.numbers["ps"]
     assert None not in (paired.low, paired.high, first.low, first.high, second.low, second.high)
     apart = ((first.high - first.low) ** 2 + (second.high - second.low) ** 2) ** 0.5  # type: ignore[operator]
     assert paired.high - paired.low < 0.8 * apart  # type: ignore[operator]
     assert first.value is not None and second.value is not None
     assert paired.value == pytest.approx(first.value - second.value)
-    back = difference(b, a, ps)
+    back = b.difference(a, ps)
     assert (back.low, back.high) == pytest.approx((-paired.high, -paired.low))  # type: ignore[operator]
 
 
@@ -177,7 +179,7 @@ def test_equal_editors_do_not_differ() -> None:
     twin.result.editor.name = "twin"
     made = [Filed(e, n, "0" * 64, Path(n)) for n, e in (("a", entry), ("b", twin))]
     a, b = (each.row for each in standings(made)[0].ranked)
-    found = difference(a, b, BY_KEY["s"])
+    found = a.difference(b, BY_KEY["s"])
     assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
     assert not clearly_better(a, b, BY_KEY["s"])
 
@@ -188,10 +190,53 @@ def test_runs_are_paired_by_sample() -> None:
         *(Tale("b", sample, seconds=1.0 + sample) for sample in (1, 2, 3)),
         Tale("c", 1, seconds=1.0),
     )
-    exact = difference(found["a"], found["b"], BY_KEY["seconds"])
+    exact = found["a"].difference(found["b"], BY_KEY["seconds"])
     assert (exact.value, exact.low, exact.high) == (1.0, 1.0, 1.0)
-    other = difference(found["a"], found["c"], BY_KEY["seconds"])
-    assert (other.value, other.low) == (3.0, None)
+    other = found["a"].difference(found["c"], BY_KEY["seconds"])
+    assert (other.value, other.low, other.count) == (2.0, None, 1)
+
+
+def test_rows_without_edits_in_common_are_apart_where_their_intervals_are() -> None:
+    a, b, c = (Tale("a", 1), Tale("b", 2), Tale("c", 3, ps=0.1, ns=0.3))
+    found = one(a, b, c)
+    assert [(each.text, each.row.label) for each in found.ranked] == [
+        ("1=", "a"),
+        ("1=", "b"),
+        ("3", "c"),
+    ]
+    best, _, last = (each.row for each in found.ranked)
+    assert best.difference(last, BY_KEY["s"]).value is None
+
+
+def test_another_run_of_the_same_sample_and_seed_is_a_replicate() -> None:
+    """Of newer code, say: the permalink stays, and both are in the mean."""
+    (ranked,) = one(Tale(seconds=1.0), Tale(seconds=2.0)).ranked
+    assert (len(ranked.row.runs), ranked.row.numbers["seconds"].value) == (2, 1.5)
+    assert ranked.row.identity == rows(Tale())["rome"].identity
+
+
+def test_the_board_and_compare_have_the_same_digits(tmp_path: Path) -> None:
+    """A number, its interval and a difference are the same to the last digit in both."""
+    tales = [
+        Tale(editor, sample, ps=ps, collapse=collapse, f1=f1 + sample / 100, seconds=ps + sample)
+        for editor, ps, collapse, f1 in (("a", 0.9, None, 0.7), ("b", 0.7, 40, 0.6))
+        for sample in (1, 2, 3)
+    ]
+    (standing,) = standings(read_entries(write_entries(tmp_path, tales)))
+    board = {each.row.label: each.row for each in standing.ranked}
+    runs, _ = read_runs([tmp_path])
+    known = catalogue(runs)
+    for measure in MEASURES:
+        metric = measure.metric(known)
+        assert metric is not None
+        compared = {row.group.label: row for row in compare(runs, [metric], metric).rows}
+        for label, row in board.items():
+            assert row.numbers[measure.key] == compared[label].cells[0].number, measure.key
+        best = next(label for label, row in compared.items() if row.cells[0].mark == "best")
+        (other,) = set(board) - {best}
+        told = board[other].difference(board[best], measure)
+        assert told == compared[other].cells[0].to_best, measure.key
+        assert told.value is not None
 
 
 def test_ranks_by_what_is_asked() -> None:
@@ -213,7 +258,8 @@ def test_ranks_by_what_is_asked() -> None:
 
 def test_what_was_not_measured_comes_last_and_is_beaten() -> None:
     entry = made_entry(Tale("bare"))
-    entry.series.retained.clear()
+    for retained in (entry.series, entry.result.summary, entry.result.curves):
+        getattr(retained, "retained" if retained is entry.series else "retention").clear()
     made = [Filed(entry, "a", "0" * 64, Path("a")), *filed(Tale("rome", kept=0.2))]
     found = rank([each.row for each in standings(made)[0].ranked], BY_KEY["kept_exact"])
     assert [(each.rank, each.row.label) for each in found] == [(1, "rome"), (2, "bare")]
@@ -228,13 +274,12 @@ def test_zsre_has_other_names_for_the_same() -> None:
         "ns": "specificity",
         "es_exact": "efficacy_exact",
     }
-    series = entry.series
+    series, summary = entry.series, entry.result.summary
+    by_name: list[dict[str, Any]] = [series.immediate, summary.immediate]
+    by_name += [series.retained, summary.retention, entry.result.curves.retention]
     for old, new in named.items():
-        series.immediate[new] = series.immediate.pop(old)
-    for old, new in (("es", "efficacy"), ("es_exact", "efficacy_exact")):
-        series.retained[new] = series.retained.pop(old)
+        for values in by_name:
+            if old in values:
+                values[new] = values.pop(old)
     row = standings([Filed(entry, "a", "0" * 64, Path("a"))])[0].ranked[0].row
-    plain = rows(Tale())["rome"]
-    assert {key: found.value for key, found in row.numbers.items()} == {
-        key: found.value for key, found in plain.numbers.items()
-    }
+    assert row.numbers == rows(Tale())["rome"].numbers

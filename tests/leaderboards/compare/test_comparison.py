@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.analysis.intervals import mean_of_runs, share
 from seqedit_bench.leaderboards.compare import Comparison, Run, catalogue, compare
 from seqedit_bench.leaderboards.compare.comparison import Cell, Row
+from seqedit_bench.leaderboards.compare.estimates import Estimates
 from seqedit_bench.leaderboards.compare.metrics import find
+from seqedit_bench.leaderboards.compare.rows import Member, group_runs
 
 MakeRun = Callable[..., Run]
 
@@ -332,6 +335,62 @@ def test_a_run_that_ended_early_is_compared_up_to_there(make_run: MakeRun) -> No
     assert any("ended after 2 of 4 edits" in note for note in found.notes)
 
 
+def test_other_code_of_the_same_seed_is_in_the_mean_of_the_seed(make_run: MakeRun) -> None:
+    """Rows of the board may have several runs of a sample and seed; none of them is left out."""
+    changes = [{"cost__seconds_edit": seconds} for seconds in (4.0, 8.0, 12.0)]
+    ours = [
+        make_run("a", seed=at, changes=each) for at, each in zip((0, 0, 1), changes, strict=True)
+    ]
+    theirs = [make_run("b", seed=at, changes=changes[0]) for at in (0, 1)]
+    members = [Member(run, 4) for run in (*ours, *theirs)]
+    groups = group_runs(members)
+    assert [len(group.members) for group in groups] == [3, 2]
+    metric = catalogue([*ours, *theirs])["seconds"]
+    assert (
+        Estimates(groups, [metric]).difference(groups[0], groups[1], metric).value
+        == (0.5 + 2.0) / 2
+    )
+
+
+def test_settings_that_one_lacks_are_told_from_null(make_run: MakeRun) -> None:
+    hparams = [{}, {"v_lr": None}, {"v_lr": 0.1234567}, {"v_lr": 0.12345678}]
+    runs = [make_run(changes={"editor__hparams": each}) for each in hparams]
+    labels = sorted(row.group.label for row in compared(runs).rows)
+    assert labels == ["rome", "rome v_lr=0.1234567", "rome v_lr=0.12345678", "rome v_lr=null"]
+
+
+def test_downstream_kept_is_what_is_left_above_a_constant_answer(make_run: MakeRun) -> None:
+    def task(*values: float) -> dict[str, Any]:
+        return {
+            "edits": [0, 2, 4],
+            "metrics": {"weighted_f1": list(values), "constant_f1": [0.3] * 3},
+        }
+
+    changes = {
+        "curves__tasks": {"sst2_ll": task(0.8, 0.55, 0.2), "cola_ll": task(0.31, 0.1, 0.1)},
+        "summary__tasks": {
+            name: {"weighted_f1": {"unedited": f1}, "constant_f1": {"unedited": 0.3}}
+            for name, f1 in (("sst2_ll", 0.8), ("cola_ll", 0.31))
+        },
+    }
+    runs = [make_run(sample=at, changes=changes) for at in (1, 2)]
+    runs += [make_run("nothing_to_lose", changes={"summary__tasks": {}})]
+    found = compared(runs, "downstream_kept")
+    assert cell(found, "rome", "downstream_kept").number.value == pytest.approx(-0.2)
+    assert cell(found, "nothing_to_lose", "downstream_kept").number.value is None
+    early = compared(runs, "downstream_kept", at=3)
+    assert cell(early, "rome", "downstream_kept").number.value == pytest.approx(0.5)
+
+
+def test_what_is_not_finite_ends_the_edits_before_collapse(make_run: MakeRun) -> None:
+    runs = [
+        make_run("mend", collapse=4, changes={"ending__collapsed_at": 3}),
+        make_run("rome", collapse=2, changes={"ending__collapsed_at": 3}),
+    ]
+    found = compared(runs, "collapse")
+    assert [cell(found, name, "collapse").number.value for name in ("mend", "rome")] == [2, 1]
+
+
 def test_collapse_is_counted_in_edits_before_it(make_run: MakeRun) -> None:
     runs = [make_run("mend", collapse=3), make_run("rome")]
     found = compared(runs, "collapse")
@@ -343,10 +402,28 @@ def test_collapse_is_counted_in_edits_before_it(make_run: MakeRun) -> None:
     assert all(row.cells[0].open_ended and row.cells[0].number.value == 2 for row in before.rows)
 
 
-def test_a_metric_that_was_not_finite_is_none(make_run: MakeRun) -> None:
-    run = make_run(es=[1.0, 1.0], em=[0.5, None])
-    del run.result.summary.immediate["em"]
-    assert "em" not in catalogue([run])
+def test_a_metric_that_was_not_finite_has_no_mean(make_run: MakeRun) -> None:
+    """As in the summary; an edit that has no such metric is another matter."""
+    assert "em" not in catalogue([make_run(es=[1.0, 1.0], em=[0.5, math.nan])])
+    scores = {"es": [1.0, 1.0], "ns": [0.5, 0.5]}
+    runs = [
+        make_run("a", ps=[0.5, 1.0], **scores),
+        make_run("absent", ps=[0.5, None], **scores),
+        make_run("broken", ps=[0.5, math.nan], **scores),
+    ]
+    found = compared(runs, "ps", "s")
+    for name, ps in (("a", 0.75), ("absent", 0.5), ("broken", None)):
+        assert cell(found, name, "ps").number.value == ps
+        assert (cell(found, name, "s").number.value is None) == (ps is None)
+    assert cell(compared(runs, "ps", at=1), "broken", "ps").number.value == 0.5
+
+
+def test_what_was_not_finite_is_a_failure_in_curves_and_kept(make_run: MakeRun) -> None:
+    es = [1.0] * 5 + [math.nan] * 2 + [None] * 3
+    runs = [make_run("a", es=es, kept={"es": [1.0] * 10}), make_run("b", es=[1.0] * 10)]
+    found = compared(runs, "es", "kept_es")
+    assert row_of(found, "a").curve == [1.0] * 5 + [0.0] * 2 + [None] * 3
+    assert cell(found, "a", "kept_es").number.count == 5
 
 
 def test_metrics_that_only_some_have(make_run: MakeRun) -> None:

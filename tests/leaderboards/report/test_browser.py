@@ -11,6 +11,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from browsed import assert_quiet, look, luminance
 from reported import FAST
 from seqedit_bench.leaderboards.analysis.journal import RunJournal
 from seqedit_bench.leaderboards.report.page import report
@@ -32,23 +33,11 @@ def files(
 def opened(browser: Any, files: dict[str, Path]) -> Iterator[Open]:
     """Open a report; afterwards the console must be empty, and nothing have been asked for."""
 
-    def call(name: str = "runs", *, width: int = 1280, dark: bool = False, script: bool = True):
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        features = [
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-            # Nothing is still moving when it is clicked on.
-            {"name": "prefers-reduced-motion", "value": "reduce"},
-        ]
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not script})
-        browser.get(files[name].as_uri())
-        return browser
+    def call(name: str = "runs", **asked: Any) -> Any:
+        return look(browser, files[name].as_uri(), **asked)
 
     yield call
-    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    assert browser.get_log("browser") == []
-    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert_quiet(browser)
 
 
 def chart(page: Any, name: str) -> Any:
@@ -123,11 +112,6 @@ def test_narrow_fits_the_screen(opened: Open) -> None:
     assert page.execute_script("return document.documentElement.scrollWidth") <= 360
     svg = chart(page, "es").find_element(By.CSS_SELECTOR, ".plot svg")
     assert 300 <= svg.size["width"] <= 360
-
-
-def luminance(page: Any) -> float:
-    colour = page.execute_script("return getComputedStyle(document.body).backgroundColor")
-    return sum(map(float, colour.strip("rgb()").split(",")[:3])) / 3
 
 
 def test_dark_and_light(opened: Open) -> None:
