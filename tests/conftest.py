@@ -173,3 +173,8 @@ def make_editor(tokenizer: PreTrainedTokenizerFast, cache_dir: Path) -> Callable
         return editor
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of the real model, which take longest: two workers then end together."""
+    items.sort(key=lambda item: item.get_closest_marker("real") is None)
