@@ -26,11 +26,11 @@ from .changes import keep_threads
 from .config import RunConfig
 from .journal import finite
 from .lm import SequentialEditLM
-from .model import LoadedModel, load_model
+from .model import LoadedModel
 from .observer import Observer
 from .options import make_config
 from .plan import Plan, make_plan
-from .ready import Ready, make_ready
+from .ready import Ready, load_for, make_ready
 from .record import describe
 from .rerun import TEMPLATES, put_back_templates
 from .scorable import refuse_unscorable
@@ -77,13 +77,7 @@ def again(entry: Entry, count: int, places: Places, observer: Observer) -> list[
     checks = [_suite(plan, result), *_data(plan, entry)]
     config = plan.config
     observer.note(f"loading {config.model}")
-    loaded = load_model(
-        config.model,
-        device=config.device,
-        dtype=config.dtype,
-        cache_dir=config.cache_dir,
-        trust_remote_code=config.trust_remote_code,
-    )
+    loaded = load_for(config)
     weights = {"weights_sha256": result.model.weights_sha256}
     checks.append(
         Check(

@@ -16,9 +16,8 @@ from ..tasks.documents import source_from
 from ..tasks.edits import load_stream
 from .config import RunConfig
 from .lm import SequentialEditLM
-from .model import load_model
 from .observer import Silent
-from .ready import make_ready
+from .ready import load_for, make_ready
 
 
 class EditedLM(SequentialEditLM):
@@ -79,13 +78,7 @@ class EditedLM(SequentialEditLM):
             cases = load_stream(source, edits, sample=config.sample).cases
             if num_edits > len(cases):
                 raise InputError(f"num_edits={num_edits}: {edits} has {len(cases)} edits here")
-        loaded = load_model(
-            config.model,
-            device=config.device,
-            dtype=config.dtype,
-            cache_dir=config.cache_dir,
-            trust_remote_code=config.trust_remote_code,
-        )
+        loaded = load_for(config)
         # Tasks ask for it by this name, which may be an alias that no hub knows.
         keep_tokenizer(pretrained, loaded.tokenizer)
         instance, held = None, ExitStack()

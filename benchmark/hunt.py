@@ -29,10 +29,10 @@ from .journal import finite, write_whole
 from .ledger import Ledger
 from .lm import SequentialEditLM
 from .lmeval import TaskSet
-from .model import LoadedModel, OriginalWeights, load_model
+from .model import LoadedModel, OriginalWeights
 from .observer import Line, Observer
 from .pristine import Pristine
-from .ready import make_ready
+from .ready import load_for, make_ready
 from .suite import load_suite
 
 SCREENED, HUNTED, TOP, SUMMARY, CONFIG = (
@@ -86,9 +86,7 @@ def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -
         cases = stream.cases[: wanted.num or len(stream.cases)]
         names = list(dict.fromkeys([*load_suite(config.suite).each_edit, *config.downstream]))
         tasks = _tasks(names, config, source, stream, len(cases))
-    loaded = load_model(
-        config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
-    )
+    loaded = load_for(config)
     ready = make_ready(config, editor_class, loaded, observer)
     if not ready.editor.edited_parameters():
         raise InputError(f"editor {config.editor!r} changes no weights: there is nothing to hunt")

@@ -9,7 +9,7 @@ from ..editors._architecture import Architecture
 from ..editors._hparams import Resolved
 from .clock import Clock
 from .config import RunConfig
-from .model import LoadedModel, keep_in_float32
+from .model import LoadedModel, keep_in_float32, load_model
 from .observer import Observer
 from .random_state import seed_everything
 
@@ -24,6 +24,21 @@ class Ready(NamedTuple):
     """What its preparation left on record."""
     clock: Clock
     """How long that took."""
+
+
+def load_for(config: RunConfig) -> LoadedModel:
+    """Load the model that a request names, as it says.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    return load_model(
+        config.model,
+        device=config.device,
+        dtype=config.dtype,
+        cache_dir=config.cache_dir,
+        trust_remote_code=config.trust_remote_code,
+    )
 
 
 def make_ready(

@@ -14,10 +14,10 @@ from ..editors._locate import encode_strings
 from ..leaderboards.analysis.journal import RunJournal
 from ..tasks import InputError
 from .config import RunConfig
-from .model import LoadedModel, load_model
+from .model import LoadedModel
 from .observer import Observer
 from .plan import Plan, make_plan
-from .ready import Ready, make_ready
+from .ready import Ready, load_for, make_ready
 
 TEMPLATES = "context_templates"
 """Of what an editor leaves on record, and of what it remembers."""
@@ -55,9 +55,7 @@ def open_rerun(run: RunJournal, observer: Observer, **location: Path | str | Non
                 f"{case.case_id} now: the order of the data has changed"
             )
     config = plan.config
-    loaded = load_model(
-        config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
-    )
+    loaded = load_for(config)
     _same(run, "model weights", loaded.weights_sha256, _of(run, "model", "weights_sha256"))
     ready = make_ready(config, plan.editor_class, loaded, observer)
     found = ready.resolved.hparams.model_dump(mode="json")

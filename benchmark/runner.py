@@ -18,10 +18,9 @@ from .changes import Changes, Replay, earlier_request, keep_threads
 from .config import RunConfig
 from .journal import CONFIG, RESULT, Journal, has_run
 from .loop import Loop
-from .model import load_model
 from .observer import Observer, Silent
 from .plan import Plan, make_plan
-from .ready import make_ready
+from .ready import load_for, make_ready
 from .record import Record, describe, describe_model, describe_plan
 from .recovery import Remains, look, settle
 from .saves import Saves
@@ -153,13 +152,7 @@ def _prepare(
     for task, reason in plan.not_measured.items():
         observer.note(f"{task} is not measured: {reason}")
     observer.note(f"loading {config.model}")
-    loaded = load_model(
-        config.model,
-        device=config.device,
-        dtype=config.dtype,
-        cache_dir=config.cache_dir,
-        trust_remote_code=config.trust_remote_code,
-    )
+    loaded = load_for(config)
     if changes:
         changes.check({"model": describe_model(plan, loaded).model_dump()})
     ready = make_ready(config, plan.editor_class, loaded, observer)

@@ -16,7 +16,8 @@ from ...tasks.tokenization import Pair
 from ..config import RunConfig
 from ..lm import SequentialEditLM
 from ..lmeval import Instance, TaskSet
-from ..model import LoadedModel, load_model
+from ..model import LoadedModel
+from ..ready import load_for
 from ..scoring import Score
 
 LIKELIHOODS = ("sst2_ll", "mrpc_ll", "cola_ll", "rte_ll")
@@ -37,9 +38,7 @@ class Setting:
     @classmethod
     def load(cls, config: RunConfig, *, repeats: int, quick: bool) -> Setting:
         """Load the model."""
-        loaded = load_model(
-            config.model, device=config.device, dtype=config.dtype, cache_dir=config.cache_dir
-        )
+        loaded = load_for(config)
         return cls(config, loaded, repeats, quick)
 
     @cached_property
