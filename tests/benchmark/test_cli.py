@@ -18,7 +18,7 @@ from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM, BloomConfig, PreTrainedTokenizerFast
 
 from seqedit_bench.benchmark import RunConfig, lmeval, runner
-from seqedit_bench.benchmark.cli import run_command
+from seqedit_bench.benchmark.cli_run import run_command
 
 EXAMPLE_RESULT = Path(__file__).resolve().parent.parent / "leaderboards" / "result.json"
 
