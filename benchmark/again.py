@@ -115,7 +115,7 @@ def _request(entry: Entry, count: int, places: Places) -> RunConfig:
     suite = load_suite(result.suite.name)
     if (suite.version, suite.sha256) != (result.suite.version, result.suite.sha256):
         raise InputError(
-            f"the entry is of {result.suite.name}@{result.suite.version}, and this program has "
+            f"the entry is of {result.suite.versioned}, and this program has "
             f"{suite.name}@{suite.version}: install the version that measured it "
             f"({result.provenance.get('versions', {}).get('seqedit-bench', '?')})"
         )

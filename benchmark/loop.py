@@ -8,7 +8,7 @@ from dataclasses import asdict
 from ..editors import Editor
 from ..leaderboards import Result
 from ..leaderboards import summary as summaries
-from ..leaderboards.results import Cost, Ending
+from ..leaderboards.results import Cost
 from ..tasks import EditCase, InputError
 from .attempt import Attempt, attempt
 from .clock import Clock
@@ -271,12 +271,7 @@ class Loop:
         editing, evaluating = counters.sequence or (0.0, 0.0)
         return Result(
             **record._asdict(),
-            ending=Ending(
-                edits_done=len(edits),
-                stopped=self.stopped,
-                failed=sum("failed" in line for line in edits),
-                collapsed_at=first["edit"] if (first := self._collapsed()) else None,
-            ),
+            ending=summaries.ending(edits, self.stopped),
             curves=curves,
             summary=summaries.summary(edits, checkpoints, self.single_edits, curves, score),
             cost=Cost(

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..editors import Editor, get_editor, load_editor_file
+from ..leaderboards.results import SKIPPED
 from ..tasks import EditCase, InputError
 from ..tasks.edits import EditStream, load_stream
 from ..tasks.sources import Source, recording
@@ -67,7 +68,7 @@ class Plan:
     @property
     def not_measured(self) -> dict[str, str]:
         """Tasks that the suite has and this run leaves out, and why."""
-        return {**self.tasks.skipped, **{name: "left out by --skip" for name in self.config.skip}}
+        return {**self.tasks.skipped, **{name: SKIPPED for name in self.config.skip}}
 
     @property
     def limits(self) -> dict[str, int]:

@@ -62,16 +62,19 @@ class SpreadEditor(SolvesValues[_H]):
     def _take(self, moments: dict[int, SecondMoment]) -> dict[str, Any]:
         """Make of each layer's second moment what `_update` needs; return what to record of it."""
 
-    @abstractmethod
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
-        """Return the change of one layer.
+    def _update(
+        self, layer: int, residuals: Tensor, keys: Tensor, *, remember: bool = True
+    ) -> Change:
+        """Return the change of one layer, which spares the keys of earlier edits.
 
         Args:
             layer: Which layer.
             residuals: R, (d_model, n), the layer's share of what is missing.
             keys: K, (d_ff, n). Earlier layers have changed and later ones do not matter, so they
                 are the keys that the edited model will have too.
+            remember: Spare these keys from now on.
         """
+        return self._past[layer].update(residuals, keys, remember=remember)
 
     def prepare(self) -> dict[str, Any]:
         hparams = self.hparams
@@ -123,12 +126,8 @@ class SpreadEditor(SolvesValues[_H]):
         return mean, outputs[:: len(self._templates)].double()
 
     def direction(self, keys: Tensor) -> Tensor:
-        before = {layer: past.factor for layer, past in self._past.items()}
         key = mean_key_by_kind(keys)[:, None]
-        change = self._update(self.value_layer, key.new_zeros(1, 1), key)
-        for layer, factor in before.items():  # it was asked for, and not edited
-            self._past[layer].factor = factor
-        return change.right[0]
+        return self._update(self.value_layer, key.new_zeros(1, 1), key, remember=False).right[0]
 
     def state_dict(self) -> dict[str, Tensor]:
         past = {f"past_keys.{layer}": past.factor for layer, past in self._past.items()}

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..tasks.errors import InputError
 from ._base import ModelShape
 from ._moments import SecondMoment
-from ._solve import Change, PastKeys
+from ._solve import PastKeys
 from ._spread import SpreadEditor, SpreadHparams
 
 
@@ -92,6 +92,3 @@ class AlphaEdit(SpreadEditor[AlphaEditHparams]):
             "rank_kept": rank,
             "d_ff": d_ff,
         }
-
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
-        return self._past[layer].update(residuals, keys)

@@ -48,7 +48,9 @@ class EMMET(SpreadEditor[EMMETHparams]):
         }
         return {}
 
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
+    def _update(
+        self, layer: int, residuals: Tensor, keys: Tensor, *, remember: bool = True
+    ) -> Change:
         directions = self._inverse[layer] @ keys
         slack = self.hparams.emmet_lambda if keys.shape[1] > 1 else 0.0
         return update_along(residuals, keys, directions, slack=slack)

@@ -62,5 +62,7 @@ class ENCORE(SpreadEditor[ENCOREHparams]):
             self._past[layer] = PastKeys(inverse.matmul, len(inverse), device)
         return {}
 
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
-        return self._past[layer].update(residuals, keys, remember=self.hparams.keep_keys)
+    def _update(
+        self, layer: int, residuals: Tensor, keys: Tensor, *, remember: bool = True
+    ) -> Change:
+        return super()._update(layer, residuals, keys, remember=remember and self.hparams.keep_keys)

@@ -28,5 +28,7 @@ class MEMIT(SpreadEditor[LeastSquaresHparams]):
         }
         return {}
 
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
+    def _update(
+        self, layer: int, residuals: Tensor, keys: Tensor, *, remember: bool = True
+    ) -> Change:
         return least_squares_update(residuals, keys, self._inverse[layer])

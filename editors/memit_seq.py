@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from ._moments import SecondMoment
-from ._solve import Change, PastKeys
+from ._solve import PastKeys
 from ._spread import LeastSquaresHparams, SpreadEditor
 
 
@@ -30,6 +28,3 @@ class MEMITSeq(SpreadEditor[LeastSquaresHparams]):
             inverse = moment.inverse(device, scale=self.hparams.mom2_update_weight)
             self._past[layer] = PastKeys(inverse.matmul, len(inverse), device)
         return {}
-
-    def _update(self, layer: int, residuals: Tensor, keys: Tensor) -> Change:
-        return self._past[layer].update(residuals, keys)

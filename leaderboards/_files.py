@@ -1,7 +1,8 @@
-"""Files that are whole or not there."""
+"""Files: written whole or not at all, and known by their digests."""
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,3 +28,12 @@ def write_whole(path: Path, content: str | bytes) -> Path:
             temporary.unlink()
         raise ResultError(f"{path}: cannot be written: {error.strerror}") from None
     return path
+
+
+def file_sha256(path: Path) -> str:
+    """Return the digest of a file of any size."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

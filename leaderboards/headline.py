@@ -1,7 +1,8 @@
-"""What a task is named for."""
+"""What the names of metrics say of them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 HEADLINES = (
@@ -23,3 +24,16 @@ def headline(metrics: Iterable[str]) -> str | None:
     """
     ranks = {name: rank for rank, name in enumerate(HEADLINES)}
     return min(metrics, key=lambda it: ranks.get(it.partition(",")[0], len(ranks)), default=None)
+
+
+_UNBOUNDED = re.compile(r"nll|perplexity|entropy|bits|fluency|consistency|likelihood|loss")
+
+
+def is_unbounded(metric: str) -> bool:
+    """Return whether a metric can be any number, and is no share.
+
+    Example:
+        >>> is_unbounded("word_perplexity"), is_unbounded("weighted_f1")
+        (True, False)
+    """
+    return _UNBOUNDED.search(metric) is not None

@@ -98,7 +98,7 @@ def run_figure(result: Result) -> Figure:
     """Lay out the figure of one run, within `drawing`."""
     title = (
         f"{result.editor.name} on {result.model.name}: {_edits(result)}, "
-        f"{result.suite.name}@{result.suite.version}, {result.data.source} data"
+        f"{result.suite.versioned}, {result.data.source} data"
     )
     return _figure(title, panels_of_run(result), result.protocol.num_edits, [])
 
@@ -106,9 +106,7 @@ def run_figure(result: Result) -> Figure:
 def overlay_figure(results: Sequence[Result], labels: Sequence[str]) -> Figure:
     """Lay out the figure of several runs, within `drawing`."""
     first = results[0]
-    title = (
-        f"{first.model.name}: {first.suite.name}@{first.suite.version}, {first.data.source} data"
-    )
+    title = f"{first.model.name}: {first.suite.versioned}, {first.data.source} data"
     runs = list(zip(_different(labels), results, strict=True))
     longest = max(result.protocol.num_edits for result in results)
     return _figure(title, panels_of_runs(runs), longest, [label for label, _ in runs])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ._files import file_sha256
 from ._jsontext import parse_json
 from .analysis.analyse import analyse
 from .analysis.journal import CHECKPOINTS, EDITS, SINGLE_EDITS, RunJournal, read_run
@@ -20,10 +20,10 @@ from .entry import Collapse, Series
 from .known import score_of
 from .results import Result, ResultError
 from .series import series_of
-from .summary import curves, summary
+from .summary import curves, ending, summary
 
 CONFIG = "config.json"
-_FROM_CONFIG = ("suite", "editor", "model", "data", "protocol", "seed")
+FROM_CONFIG = ("suite", "editor", "model", "data", "protocol", "seed")
 _SECONDS = 1e-3
 """What rounding may leave of the difference of two sums of seconds, as a share."""
 Line = dict[str, Any]
@@ -69,16 +69,8 @@ def read_ran(folder: Path) -> Ran:
         edits=_lines(folder / EDITS),
         checkpoints=_lines(folder / CHECKPOINTS),
         single_edits=_lines(folder / SINGLE_EDITS),
-        digests={name: _sha256(folder / name) for name in present},
+        digests={name: file_sha256(folder / name) for name in present},
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        digest = hashlib.sha256()
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _lines(path: Path) -> list[Line]:
@@ -121,13 +113,8 @@ def recomputed(ran: Ran) -> Result:
             provenance["resumed"] = ran.result.provenance["resumed"]
         return Result.model_validate(
             {
-                **{name: config[name] for name in _FROM_CONFIG},
-                "ending": {
-                    "edits_done": done,
-                    "stopped": ran.result.ending.stopped if done < asked else None,
-                    "failed": sum("failed" in line for line in edits),
-                    "collapsed_at": next((e["edit"] for e in edits if "collapsed" in e), None),
-                },
+                **{name: config[name] for name in FROM_CONFIG},
+                "ending": ending(edits, ran.result.ending.stopped if done < asked else None),
                 "curves": drawn,
                 "summary": summary(edits, ran.checkpoints, ran.single_edits, drawn, score),
                 "cost": {
@@ -183,7 +170,7 @@ def mismatches(ran: Ran) -> Iterator[str]:
 
 def _source(key: str) -> str:
     named = key.partition(".")[0]
-    return f"{CONFIG} has" if named in (*_FROM_CONFIG, "provenance") else "the journal gives"
+    return f"{CONFIG} has" if named in (*FROM_CONFIG, "provenance") else "the journal gives"
 
 
 def _seconds(ran: Ran) -> Iterator[str]:

@@ -32,6 +32,10 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
+SKIPPED = "left out by --skip"
+"""Why a task was not measured that was asked to be left out."""
+
+
 class SuiteInfo(Record):
     name: str
     """Suite that was run."""
@@ -39,6 +43,11 @@ class SuiteInfo(Record):
     """Its version; changes when what is measured changes."""
     sha256: str
     """Digest of the suite file."""
+
+    @property
+    def versioned(self) -> str:
+        """Name and version, as in `quick@3`."""
+        return f"{self.name}@{self.version}"
 
 
 class EditorInfo(Record):
@@ -254,6 +263,16 @@ class Result(Record):
         """How many edits the numbers are of, and of how many where that is not all."""
         done, asked = self.ending.edits_done, self.protocol.num_edits
         return str(asked) if done == asked else f"{done} of {asked}"
+
+    @property
+    def seconds_per_edit(self) -> float:
+        """Seconds in the editor, a mean over edits."""
+        return self.cost.seconds_edit / self.ending.edits_done
+
+    @property
+    def evaluation_per_edit(self) -> float:
+        """Seconds of evaluation, a mean over edits."""
+        return self.cost.seconds_evaluate / self.ending.edits_done
 
     def to_json(self) -> str:
         """Return the result as indented JSON."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .entry import Followed, Series
@@ -52,3 +52,17 @@ def lines_of(series: Series) -> list[Line]:
             if value is not None or number in broken:
                 line["metrics"][name] = value
     return lines
+
+
+def misfits(series: Series, edits_done: int) -> Iterator[tuple[str, int, int]]:
+    """Yield each list that is too long or too short for the edits: name, wanted length, its own."""
+    edits = len(series.case_ids)
+    lengths = [("case_ids", edits, edits_done)]
+    lengths += [(f"immediate.{name}", len(each), edits) for name, each in series.immediate.items()]
+    lengths += [
+        (f"retained.{name}", len(each.values), min(each.at, edits))
+        for name, each in series.retained.items()
+    ]
+    for name, found, wanted in lengths:
+        if found != wanted:
+            yield f"series.{name}", wanted, found

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from .headline import headline
+from .headline import headline, is_unbounded
 from .results import Result, TransferRecord
 
 _LONGEST = 400
@@ -48,8 +48,7 @@ def measured(metric: str, value: float | None) -> str:
         >>> measured("acc", 0.5), measured("word_perplexity", 25.5)
         ('50.0', '25.5')
     """
-    unbounded = any(word in metric for word in ("perplexity", "entropy", "bits", "fluency"))
-    return number(value) if unbounded else percent(value)
+    return number(value) if is_unbounded(metric) else percent(value)
 
 
 def result_tables(result: Result) -> Group:
@@ -60,7 +59,7 @@ def result_tables(result: Result) -> Group:
     )
     title = plain(
         f"{result.editor.name} on {result.model.name}: {result.num_edits} edits{batches}, "
-        f"suite {result.suite.name}@{result.suite.version}, {result.data.source} data"
+        f"suite {result.suite.versioned}, {result.data.source} data"
     )
     tables = [_immediate(result), _final(result)]
     transfers = (
@@ -142,11 +141,10 @@ def _transfer(where: str, found: TransferRecord) -> Table:
 
 
 def _cost(result: Result) -> Table:
-    cost, count = result.cost, result.ending.edits_done
     table = _table(["\ncost", "\n"])
-    table.add_row("seconds per edit", seconds(cost.seconds_edit / count))
-    table.add_row("seconds of evaluation per edit", seconds(cost.seconds_evaluate / count))
-    table.add_row("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB")
+    table.add_row("seconds per edit", seconds(result.seconds_per_edit))
+    table.add_row("seconds of evaluation per edit", seconds(result.evaluation_per_edit))
+    table.add_row("peak memory", f"{result.cost.peak_memory_bytes / 2**30:.2f} GiB")
     return table
 
 

@@ -132,8 +132,8 @@ def to_commit(submitted: Submitted) -> Iterator[str]:
         return
     result = entry.result
     title = (
-        f"Add {result.editor.name} on {result.model.name}, {result.suite.name}@"
-        f"{result.suite.version}, sample {result.data.sample}"
+        f"Add {result.editor.name} on {result.model.name}, {result.suite.versioned}, "
+        f"sample {result.data.sample}"
     )
     git = f"git -C {shlex.quote(str(root))}"
     yield f"{git} switch -c {shlex.quote(f'entry-{entry.run}')}"

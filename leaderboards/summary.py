@@ -13,6 +13,7 @@ from .curves import SMOOTHINGS, harmonic_mean, retention
 from .results import (
     CurveRecord,
     Curves,
+    Ending,
     RetentionRecord,
     SingleEditsRecord,
     Summary,
@@ -112,6 +113,21 @@ def retention_curves(
             all_edits=[record.all_edits for record in followed],
         )
     return records
+
+
+def ending(edits: Sequence[Line], stopped: str | None) -> Ending:
+    """Say how far a sequence of edits came.
+
+    Args:
+        edits: Lines of `edits.jsonl`.
+        stopped: Why it ended before the last edit that was asked for, if it did.
+    """
+    return Ending(
+        edits_done=len(edits),
+        stopped=stopped,
+        failed=sum("failed" in line for line in edits),
+        collapsed_at=next((line["edit"] for line in edits if "collapsed" in line), None),
+    )
 
 
 def summary(

@@ -12,7 +12,7 @@ from rich.text import Text
 from .differences import Difference
 from .entry import Entry
 from .known import Known
-from .recompute import Ran, found_again, recomputed, series_and_collapse
+from .recompute import CONFIG, FROM_CONFIG, Ran, found_again, recomputed, series_and_collapse
 from .referee.folder import entry_problems
 from .show import plain
 
@@ -51,10 +51,12 @@ def of_run(entry: Entry, ran: Ran) -> Iterator[Check]:
     """
     again = recomputed(ran)
     stored, made = (each.model_dump(mode="json") for each in (entry.result, again))
-    for part, what in _PARTS.items():
-        where = "config.json" if part in _CONFIG else _AGAINST.get(part, "the journal")
+    for part in stored:
+        if part == "schema_version":
+            continue
+        where = CONFIG if part in _FROM_CONFIG else _AGAINST.get(part, "the journal")
         found = found_again({part: stored[part]}, {part: made[part]})
-        yield Check(what, where, _told(found, "result."))
+        yield Check(_NAMES.get(part, part), where, _told(found, "result."))
     series, collapse = series_and_collapse(ran)
     for what, one, other in (
         ("values of single edits", entry.series, series),
@@ -65,22 +67,9 @@ def of_run(entry: Entry, ran: Ran) -> Iterator[Check]:
         yield Check(what, "the journal", _told(found, prefix))
 
 
-_PARTS = {
-    "journal_sha256": "journal",
-    "suite": "suite",
-    "editor": "editor",
-    "model": "model",
-    "data": "data",
-    "protocol": "protocol",
-    "seed": "seed",
-    "provenance": "provenance",
-    "ending": "ending",
-    "curves": "curves",
-    "summary": "summary",
-    "cost": "cost",
-}
 _AGAINST = {"journal_sha256": "the files' digests", "cost": "leaderboard.json"}
-_CONFIG = {"suite", "editor", "model", "data", "protocol", "seed", "provenance"}
+_NAMES = {"journal_sha256": "journal"}
+_FROM_CONFIG = {*FROM_CONFIG, "provenance"}
 
 
 def _told(found: Sequence[Difference], prefix: str) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from .._files import file_sha256
 from .change_points import change_point
 from .collapse import Course, confirm, first_collapse
 from .constants import Constants
@@ -174,12 +174,5 @@ def _cause(confirmed: list[Spike]) -> Spike:
 
 def _digests(folder: Path) -> dict[str, str]:
     """Return the digest of each file that was analysed."""
-    found = {}
-    for name in ("config.json", EDITS, CHECKPOINTS, REPLAYS, OVERLAPS):
-        if (folder / name).is_file():
-            digest = hashlib.sha256()
-            with (folder / name).open("rb") as stream:
-                while piece := stream.read(1 << 20):
-                    digest.update(piece)
-            found[name] = digest.hexdigest()
-    return found
+    names = ("config.json", EDITS, CHECKPOINTS, REPLAYS, OVERLAPS)
+    return {name: file_sha256(folder / name) for name in names if (folder / name).is_file()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..results import Result
 from .filed import Filed
-from .protocol import model_name, suite_name
+from .protocol import model_name
 
 KINDS = ("weights", "hooks", "context")
 
@@ -50,7 +50,7 @@ class Choice:
 
 def suite_names(result: Result) -> tuple[str, str]:
     """Return what a suite can be called."""
-    return result.suite.name, suite_name(result)
+    return result.suite.name, result.suite.versioned
 
 
 def model_names(result: Result) -> tuple[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..entry import MAX_BYTES, Entry, read_entry
-from ..results import ResultError
+from .._files import file_sha256
+from ..entry import Entry, read_entry
+from ..results import Curves, ResultError
+from ..series import misfits
 
 _DEEPEST = 20
 """Levels of lists in lists: no setting needs as many."""
@@ -45,16 +46,14 @@ def read_entries(folder: Path) -> list[Filed]:
 
 def _filed(place: str, path: Path) -> Filed:
     entry = read_entry(path)
-    for field, lengths in _lengths(entry):
-        if len(set(lengths)) > 1:
-            found = " and ".join(str(length) for length in dict.fromkeys(lengths))
-            raise ResultError(f"{path}: field {field}: {found} values where there must be as many")
+    done = entry.result.ending.edits_done
+    for field, *lengths in (*misfits(entry.series, done), *_uneven(entry.result.curves)):
+        found = " and ".join(str(length) for length in dict.fromkeys(lengths))
+        raise ResultError(f"{path}: field {field}: {found} values where there must be as many")
     free = (entry.result.editor.hparams, entry.result.editor.prepared, entry.result.provenance)
     if not all(_shallow(each) for each in free):
         raise ResultError(f"{path}: not an entry: settings or provenance nested too deeply")
-    # The reader has refused what is larger.
-    digest = hashlib.sha256(path.read_bytes()[: MAX_BYTES + 1]).hexdigest()
-    return Filed(entry, place, digest, path)
+    return Filed(entry, place, file_sha256(path), path)
 
 
 def _shallow(value: Any) -> bool:
@@ -70,23 +69,18 @@ def _shallow(value: Any) -> bool:
     return not level
 
 
-def _lengths(entry: Entry) -> Iterator[tuple[str, Sequence[int]]]:
-    """Yield lists that belong to each other, by name, as their lengths."""
-    series, curves = entry.series, entry.result.curves
-    edits = len(series.case_ids)
-    yield "series.case_ids", (edits, entry.result.ending.edits_done)
-    for name, values in series.immediate.items():
-        yield f"series.immediate.{name}", (edits, len(values))
-    for name, followed in series.retained.items():
-        values = len(followed.values)
-        yield f"series.retained.{name}", (followed.at, values, min(edits, values))
+def _uneven(curves: Curves) -> Iterator[tuple[str | int, ...]]:
+    """Yield curves whose lists are not of one length: the name, and the lengths."""
+    lists: dict[str, Sequence[Sized]] = {}
     for name, curve in curves.immediate.items():
-        lengths = (len(curve.edits), len(curve.mean_5), len(curve.mean_50))
-        yield f"curves.immediate.{name}", lengths
+        lists[f"immediate.{name}"] = (curve.edits, curve.mean_5, curve.mean_50)
     for name, kept in curves.retention.items():
-        lengths = (len(kept.edits), len(kept.instant), len(kept.sticky), len(kept.all_edits))
-        yield f"curves.retention.{name}", lengths
+        lists[f"retention.{name}"] = (kept.edits, kept.instant, kept.sticky, kept.all_edits)
     for name, task in curves.tasks.items():
-        yield f"curves.tasks.{name}", (len(task.edits), *map(len, task.metrics.values()))
+        lists[f"tasks.{name}"] = (task.edits, *task.metrics.values())
     for name, kinds in curves.distance.items():
-        yield f"curves.distance.{name}", (len(curves.checkpoints), *map(len, kinds.values()))
+        lists[f"distance.{name}"] = (curves.checkpoints, *kinds.values())
+    for name, each in lists.items():
+        lengths = list(map(len, each))
+        if len(set(lengths)) > 1:
+            yield f"curves.{name}", *lengths

@@ -22,12 +22,12 @@ def costs_table(row: Row) -> Table:
     """Return what each run cost, and on what."""
     rows = []
     for entry in row.entries:
-        cost, count = entry.result.cost, entry.result.ending.edits_done
+        result, cost = entry.result, entry.result.cost
         rows.append(
             [
-                f"sample {entry.result.data.sample}, seed {entry.result.seed}",
-                f"{cost.seconds_edit / count:.3g}",
-                f"{cost.seconds_evaluate / count:.3g}",
+                f"sample {result.data.sample}, seed {result.seed}",
+                f"{result.seconds_per_edit:.3g}",
+                f"{result.evaluation_per_edit:.3g}",
                 f"{cost.seconds_prepare:.3g}",
                 f"{cost.peak_memory_bytes / 2**30:.2f}",
                 f"{cost.tokens_scored:,}",

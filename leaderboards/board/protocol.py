@@ -10,11 +10,6 @@ from ..results import Result
 _SHORT = 12
 
 
-def suite_name(result: Result) -> str:
-    """Return name and version of the suite."""
-    return f"{result.suite.name}@{result.suite.version}"
-
-
 def model_name(result: Result) -> str:
     """Return model and revision, as people write them.
 
@@ -38,7 +33,7 @@ def protocol_parts(result: Result) -> dict[str, str]:
     """Return in words all that must be equal for numbers to share a table, by what it says."""
     suite, data, protocol = result.suite, result.data, result.protocol
     return {
-        "suite": f"{suite_name(result)} ({suite.sha256[:_SHORT]})",
+        "suite": f"{suite.versioned} ({suite.sha256[:_SHORT]})",
         "weights": f"{result.model.weights_sha256[:_SHORT]}, {result.model.dtype}",
         "data": f"{data.source}: {_pairs({k: v[:_SHORT] for k, v in data.files_sha256.items()})}",
         "edits": asked(result),

@@ -13,7 +13,7 @@ from ..comparable import protocol_key
 from ..results import Result
 from .filed import Filed
 from .measures import BY_KEY, MEASURES, Measure
-from .protocol import asked, model_name, protocol_parts, suite_name
+from .protocol import asked, model_name, protocol_parts
 from .rows import SURVIVED, Row, rows_of
 
 NAMES = {"editor": "editor", "edits": "edits", "samples": "samples", SURVIVED: "edits to collapse"}
@@ -50,7 +50,7 @@ class Standing:
     @property
     def suite(self) -> str:
         """Name and version of the suite."""
-        return suite_name(self.first)
+        return self.first.suite.versioned
 
     @property
     def asked(self) -> str:

@@ -136,7 +136,7 @@ def _title(comparison: Comparison) -> str:
     protocol = first.protocol
     parts = [
         first.model.name,
-        f"suite {first.suite.name}@{first.suite.version}",
+        f"suite {first.suite.versioned}",
         f"{first.data.source} data",
     ]
     row = comparison.rows[0]

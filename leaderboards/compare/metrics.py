@@ -10,8 +10,8 @@ from itertools import combinations
 from typing import Literal
 
 from ..curves import harmonic_mean
-from ..headline import headline
-from ..show import label, measured, number, percent, seconds
+from ..headline import headline, is_unbounded
+from ..show import label, number, percent, seconds
 from .downstream import able_tasks
 from .sources import Run
 
@@ -22,7 +22,6 @@ Shape = Literal["share", "number", "seconds", "memory", "collapse"]
 
 SCORES = (("es", "ps", "ns"), ("efficacy", "paraphrase", "specificity"))
 """What S is the harmonic mean of, all or some, by family of edits."""
-_UNBOUNDED = re.compile(r"nll|perplexity|entropy|bits|fluency|consistency|likelihood|loss")
 _LOWER = re.compile(r"perplexity|bits_per|invalid|failure|loss|(?:es|ps)_nll_new|ns_nll_true")
 _NEITHER = re.compile(r"constant_|entropy")
 _LOWER_TOO = {"free_true", "efficacy_nll", "paraphrase_nll", "specificity_nll"}
@@ -213,10 +212,7 @@ def _heading(name: str) -> str:
 
 
 def _shape(metric: str) -> Shape:
-    # `measured` decides what is a percentage in the tables of one run; the two must agree.
-    if _UNBOUNDED.search(metric) or measured(metric, 0.5) != "50.0":
-        return "number"
-    return "share"
+    return "number" if is_unbounded(metric) else "share"
 
 
 def _better(metric: str) -> int:

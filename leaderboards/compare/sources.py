@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._files import file_sha256
 from ..analysis.journal import CHECKPOINTS, EDITS, read_run
 from ..canonical import canonical
 from ..entry import MAX_BYTES, Entry, Series, read_entry
 from ..results import Result, ResultError, read_result
-from ..series import series_of
+from ..series import misfits, series_of
 
 _RESULT = "leaderboard.json"
 
@@ -168,7 +168,7 @@ def _journal_missing(path: Path, result: Result) -> str:
         if not (path / name).is_file():
             return f"{name} is not there"
         try:
-            digest = hashlib.sha256((path / name).read_bytes()).hexdigest()
+            digest = file_sha256(path / name)
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
         if result.journal_sha256.get(name) != digest:
@@ -182,17 +182,8 @@ def _check(series: Series, result: Result, path: Path) -> None:
     Raises:
         ResultError: a list is too short or too long.
     """
-    edits = len(series.case_ids)
-
-    def refuse(what: str, found: int, wanted: int) -> None:
-        if found != wanted:
-            raise ResultError(f"{path}: {what} has {found} values, and should have {wanted}")
-
-    refuse("series.case_ids", edits, result.ending.edits_done)
-    for name, values in series.immediate.items():
-        refuse(f"series.immediate.{name[:40]}", len(values), edits)
-    for name, followed in series.retained.items():
-        refuse(f"series.retained.{name[:40]}", len(followed.values), min(followed.at, edits))
+    for name, wanted, found in misfits(series, result.ending.edits_done):
+        raise ResultError(f"{path}: {name[:60]} has {found} values, and should have {wanted}")
 
 
 def without_edits(runs: Iterable[Run]) -> list[str]:

@@ -158,11 +158,10 @@ def _of_run(run: Run, name: str, edits: int, whole: bool) -> float | None:
         return result.cost.seconds_prepare
     if not whole:
         return None
-    done = result.ending.edits_done
     values: dict[str, float] = {
         "failed": result.ending.failed,
-        "seconds": result.cost.seconds_edit / done,
-        "seconds_evaluate": result.cost.seconds_evaluate / done,
+        "seconds": result.seconds_per_edit,
+        "seconds_evaluate": result.evaluation_per_edit,
         "memory": result.cost.peak_memory_bytes,
     }
     return values[name]

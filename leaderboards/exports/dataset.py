@@ -157,7 +157,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
         "collapse": entry.collapse.type,
         "collapse_edit": entry.collapse.edit,
         "moved": _float(largest_distance(result).get("l2_relative", 0.0)),
-        "seconds_per_edit": result.cost.seconds_edit / result.ending.edits_done,
+        "seconds_per_edit": result.seconds_per_edit,
         "peak_memory_bytes": result.cost.peak_memory_bytes,
     }
     row |= _prefixed("immediate", summary.immediate)
@@ -237,7 +237,7 @@ def _card(entries: Sequence[Entry], edits: int, bibtex: str) -> str:
     groups: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in entries:
         result = entry.result
-        suite = f"{result.suite.name}@{result.suite.version}"
+        suite = result.suite.versioned
         groups.setdefault((suite, result.model.name, result.data.edits), []).append(entry)
     rows = [
         [*key, str(len({each.result.editor.name for each in found})), str(len(found))]

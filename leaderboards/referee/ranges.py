@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 from ..entry import Entry
+from ..headline import is_unbounded
 from ..results import Curves, Result, Summary, TransferRecord
 from .problem import Problem, short
 
 MAGNITUDES = {"em", "pm", "nm", "mcc"}
 """Differences of probabilities, and a correlation: between -1 and 1."""
-_UNBOUNDED = ("_nll", "perplexity", "entropy", "bits", "fluency")
 _SHARES = {"acc", "acc_norm", "exact_match", "f1", "weighted_f1", "constant_f1", "invalid"}
 """Of tasks; a task of the harness's may have others, which can be anything."""
 JOURNAL = {"config.json", "edits.jsonl", "checkpoints.jsonl"}
@@ -23,17 +23,17 @@ Bounds = tuple[float, float]
 
 def is_share(metric: str) -> bool:
     """Return whether a metric of edits is a success, 0 or 1, or a mean of such."""
-    return metric not in MAGNITUDES and not any(word in metric for word in _UNBOUNDED)
+    return metric not in MAGNITUDES and not is_unbounded(metric)
 
 
 def _of_edits(metric: str) -> Bounds:
-    if any(word in metric for word in _UNBOUNDED):
+    if is_unbounded(metric):
         return 0.0, math.inf
     return (-1.0, 1.0) if metric in MAGNITUDES else (0.0, 1.0)
 
 
 def _of_tasks(metric: str) -> Bounds:
-    known = metric in _SHARES | MAGNITUDES or any(word in metric for word in _UNBOUNDED)
+    known = metric in _SHARES | MAGNITUDES or is_unbounded(metric)
     return _of_edits(metric) if known else (-math.inf, math.inf)
 
 

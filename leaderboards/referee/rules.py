@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 from ..entry import Card
 from ..known import Known, Protocol
-from ..results import Result
+from ..results import SKIPPED, Result
 from .problem import Problem, short
 
 _TASKS_OF = {"counterfact": ("counterfact_", "retention"), "zsre": ("zsre_",)}
 """How tasks about edits begin, by family; a run leaves out those of other families."""
-SKIPPED = "left out by --skip"
-"""How a result says that a task was left out because it was asked to be."""
 
 
 def refusals(result: Result, known: Known) -> Iterator[Problem]:
@@ -29,14 +27,14 @@ def _protocol(result: Result, known: Known) -> Iterator[Problem]:
     if protocol is None:
         yield Problem(
             "suite",
-            f"{suite.name}@{suite.version} is no protocol of this leaderboard: measure with one of "
+            f"{suite.versioned} is no protocol of this leaderboard: measure with one of "
             f"{known.listed()}",
         )
         return
     if protocol.sha256 != suite.sha256:
         yield Problem(
             "suite.sha256",
-            f"{suite.name}@{suite.version} was run from another file than that version's: run the "
+            f"{suite.versioned} was run from another file than that version's: run the "
             "suite as it comes with the package",
         )
         return
@@ -57,7 +55,7 @@ def _protocol(result: Result, known: Known) -> Iterator[Problem]:
 
 def _as_the_suite_says(result: Result, protocol: Protocol) -> Iterator[Problem]:
     """Yield where a run asked otherwise than its suite; more at checkpoints is allowed."""
-    asked, where = result.protocol, f"{result.suite.name}@{result.suite.version}"
+    asked, where = result.protocol, result.suite.versioned
     named = {*protocol.each_edit, *protocol.checkpoint}
     other = {name for name in named if _of_other_edits(name, result.data.edits)}
     absent = other | set(asked.not_measured)
@@ -113,8 +111,8 @@ def _length(result: Result, known: Known) -> Iterator[Problem]:
     if protocol is not None and asked < protocol.num_edits:
         yield Problem(
             "protocol.num_edits",
-            f"{asked} edits are fewer than the {protocol.num_edits} of {result.suite.name}@"
-            f"{result.suite.version}: run at least so many",
+            f"{asked} edits are fewer than the {protocol.num_edits} of "
+            f"{result.suite.versioned}: run at least so many",
         )
 
 

@@ -60,15 +60,13 @@ def _problem(problem: Problem) -> str:
 _COLUMNS: dict[str, Callable[[Entry], str]] = {
     "editor": lambda entry: entry.result.editor.name,
     "model": lambda entry: entry.result.model.name,
-    "suite": lambda entry: f"{entry.result.suite.name}@{entry.result.suite.version}",
+    "suite": lambda entry: entry.result.suite.versioned,
     "sample": lambda entry: str(entry.result.data.sample),
     "edits": lambda entry: entry.result.num_edits,
     "S": lambda entry: percent(entry.result.summary.immediate.get("s")),
     "kept": lambda entry: percent(_kept(entry)),
     "collapse": lambda entry: _collapse(entry),
-    "s/edit": lambda entry: seconds(
-        entry.result.cost.seconds_edit / entry.result.ending.edits_done
-    ),
+    "s/edit": lambda entry: seconds(entry.result.seconds_per_edit),
     "GiB": lambda entry: number(entry.result.cost.peak_memory_bytes / 2**30),
     "team": lambda entry: entry.submission.team,
     "entry": lambda entry: entry.place,

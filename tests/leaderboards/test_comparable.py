@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seqedit_bench.leaderboards import Result, ResultError
-from seqedit_bench.leaderboards.comparable import ensure_comparable
+from seqedit_bench.leaderboards.comparable import ensure_comparable, protocol_key
 
 Make = Callable[..., Result]
 
@@ -78,7 +78,9 @@ def test_lengths_may_differ_where_only_the_beginning_is_compared(make_result: Ma
     ],
 )
 def test_replicates_and_editors_share_a_table(changes: dict[str, Any], make_result: Make) -> None:
-    ensure_comparable([make_result(), make_result(**changes)], protocol=True, edits=True)
+    results = [make_result(), make_result(**changes)]
+    ensure_comparable(results, protocol=True, edits=True)
+    assert protocol_key(results[0]) == protocol_key(results[1]), "one table of the board too"
 
 
 def test_long_values_are_cut(make_result: Make) -> None:

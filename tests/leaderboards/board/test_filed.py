@@ -41,7 +41,7 @@ def _shorter(*path: str) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (_shorter("series", "case_ids"), "field series.case_ids: 59 and 60 values"),
+        (_shorter("series", "case_ids"), "field series.case_ids: 60 and 59 values"),
         (_shorter("series", "immediate", "es"), "field series.immediate.es: 60 and 59 values"),
         (_shorter("series", "retained", "es", "values"), "field series.retained.es: 60 and 59"),
         (_shorter("result", "curves", "immediate", "es", "mean_50"), "curves.immediate.es"),
