@@ -11,6 +11,7 @@ from ..leaderboards.canonical import canonical
 from ..leaderboards.known import SUITES, Known, Protocol, Protocols, known_suites
 from .aliases import model_aliases
 from .suite import Suite, available_suites, load_suite
+from .task_facts import task_facts
 
 
 def known() -> Known:
@@ -24,8 +25,14 @@ def known() -> Known:
 
 def protocol_of(suite: Suite) -> Protocol:
     """Return what the leaderboard keeps of a suite."""
-    fields = suite.model_dump(include=set(Protocol.model_fields) - {"single_edit"})
-    return Protocol(**fields, single_edit=suite.single_edit is not None)
+    fields = suite.model_dump(include=set(Protocol.model_fields) - {"single_edit", "metrics"})
+    named = {*suite.each_edit, *suite.checkpoint, *suite.start_end}
+    metrics = {
+        name: [metric for metric in facts.metrics if "_nll" not in metric]
+        for name, facts in task_facts().items()
+        if name in named
+    }
+    return Protocol(**fields, single_edit=suite.single_edit is not None, metrics=metrics)
 
 
 def with_current(protocols: Protocols) -> Protocols:

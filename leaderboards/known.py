@@ -31,6 +31,8 @@ class Protocol(Record):
     score: dict[str, list[str]]
     """Metrics whose harmonic mean is the score S, by family of edits."""
     smoothing: Literal["buckets", "sliding"]
+    metrics: dict[str, list[str]]
+    """What each task of ours among these gives, log-likelihoods aside."""
 
 
 class Protocols(RootModel[dict[str, dict[int, Protocol]]]):

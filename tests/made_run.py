@@ -64,7 +64,7 @@ def _metrics(draw: random.Random) -> dict[str, float]:
         made[f"{name[0]}m"] = draw.uniform(-1, 1)
         made[f"{name}_exact"] = float(made[name] == 1.0 and draw.random() < 0.9)
         made[f"{name}_nll_new"] = draw.expovariate(1)
-    return {**made, "free": made["es_exact"]}
+    return {**made, **dict.fromkeys(("free", "free_first", "free_true"), made["es_exact"])}
 
 
 def _edit(number: int, case_id: int, draw: random.Random) -> Line:
@@ -94,10 +94,18 @@ def _checkpoint(done: int, edits: Sequence[Line], draw: random.Random) -> Line:
         for name in (*EXACT, "em")
         if done and _is_due("retention", done, len(edits))
     }
-    f1 = {"weighted_f1": 0.8 - done / 1000, "mcc": 0.2, "acc": 0.8}
+    f1 = {
+        "weighted_f1": 0.8 - done / 1000,
+        "mcc": 0.2,
+        "acc": 0.8,
+        "invalid": 0.0,
+        "constant_f1": 1 / 3,
+    }
     tasks = {name: f1 for name in ("sst2_ll", "mrpc_ll", "cola_ll", "rte_corrected_ll")}
-    tasks["heldout_perplexity"] = {"word_perplexity": 100 + done}
-    tasks["generation"] = {"ngram_entropy": 5.5}
+    tasks["heldout_perplexity"] = {
+        name: 100 + done for name in ("word_perplexity", "byte_perplexity", "bits_per_byte")
+    }
+    tasks["generation"] = {"ngram_entropy": 5.5, "word_entropy": 0.9}
     line["tasks"] = {
         name: found for name, found in tasks.items() if _is_due(name, done, len(edits))
     }

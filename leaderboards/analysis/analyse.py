@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from .._files import file_sha256
-from .change_points import change_point
+from .change_points import Draw, change_point
 from .collapse import Course, confirm, first_collapse
 from .constants import Constants
 from .disabling import control_norms, disabling
@@ -16,7 +17,7 @@ from .journal import CHECKPOINTS, EDITS, OVERLAPS, REPLAYS, RunJournal
 from .onset import onset
 from .overwriting import overwriting
 from .phases import phases
-from .records import Analysis, ChangePoint, Collapse, Spike
+from .records import Analysis, ChangePoint, Collapse, Confirmation, Spike
 from .series import (
     EFFICACY,
     EXACT,
@@ -32,6 +33,7 @@ from .series import (
     retained,
 )
 from .spikes import Found, find_spikes
+from .steady import steady_retention
 
 _SCORES = ("es", "ps", "ns", "efficacy", "paraphrase", "specificity")
 
@@ -52,7 +54,7 @@ def analyse(run: RunJournal, constants: Constants | None = None) -> Analysis:
         len(run.edits),
     )
     spikes = [_spike(run, found, course, constants) for found in _spikes(run, constants)]
-    changes = list(_change_points(run, course, constants))
+    changes = list(_change_points(run, course, criterion, constants))
     collapse = _collapse(spikes, course, changes, constants)
     followed = [
         found
@@ -72,7 +74,7 @@ def analyse(run: RunJournal, constants: Constants | None = None) -> Analysis:
         onsets=followed,
         phases=phases(len(run.edits), course.retention, collapse, constants),
         forgetting=forgetting(run, constants),
-        overwriting=overwriting(run),
+        overwriting=overwriting(run, constants),
         disabling=disabling(run, constants),
         journal_sha256=_digests(run.folder),
     )
@@ -102,7 +104,9 @@ def _spike(run: RunJournal, found: Found, course: Course, constants: Constants) 
     )
 
 
-def _change_points(run: RunJournal, course: Course, constants: Constants) -> Iterator[ChangePoint]:
+def _change_points(
+    run: RunJournal, course: Course, criterion: str | None, constants: Constants
+) -> Iterator[ChangePoint]:
     series = {
         name: buckets(immediate(run, name), constants.bucket)
         for name in _SCORES
@@ -115,8 +119,12 @@ def _change_points(run: RunJournal, course: Course, constants: Constants) -> Ite
     series["log10 norm"] = buckets(sizes, constants.bucket)
     # One alarm in `alpha` runs, not in `alpha` series.
     level = constants.alpha / len(series)
+    draws: dict[str, Draw] = {}
+    if criterion is not None:
+        draws["retention"] = partial(steady_retention, run, criterion, course.retention)
     for name, points in series.items():
-        if (found := change_point(name, points, constants, level=level)) is not None:
+        found = change_point(name, points, constants, level=level, draw=draws.get(name))
+        if found is not None:
             yield found
 
 
@@ -139,22 +147,50 @@ def _collapse(
     found = first_collapse(course, constants)
     if found is None:
         return Collapse(kind="none", undecided=undecided)
+    first, edit, last = _place(found, course, changes, constants)
+    return Collapse(
+        kind="gradual", edit=edit, low=first, high=last, confirmation=found, undecided=undecided
+    )
+
+
+def _place(
+    found: Confirmation, course: Course, changes: list[ChangePoint], constants: Constants
+) -> tuple[int, int, int]:
+    """Return the first edit, the likeliest and the last at which a slow collapse may have been.
+
+    It lies between the first edit after which the criteria are met and the time at which all of
+    them had been seen. A step down, about there, of what they are about tells it more closely.
+    """
+    met = {criterion.name: criterion.at or 0 for criterion in found.criteria if criterion.met}
+    # What was broken before there were edits enough to judge by is found no earlier than these.
+    first = found.edit if found.edit > constants.es_before_min + 1 else 1
+    asked = {
+        "retention": course.retention.edits,
+        "downstream": course.downstream.points.edits if course.downstream else [],
+    }
+    for name, edits in asked.items():
+        first = max([first, *(done + 1 for done in edits if done < met.get(name, 0))])
+    last = max(found.edit, *met.values())
+    names = (*EFFICACY * ("es" in met), *("f1",) * ("downstream" in met))
     located = [
         change
-        for name in (*EFFICACY, "f1")
+        for name in names
         for change in changes
-        if change.series == name and change.at is not None
+        if change.series == name and _steps_down(change, first - found.horizon, last)
     ]
-    places = [change.at for change in located if change.at is not None] or [found.edit]
-    edit = min(places)
-    if located and max(places) - edit <= course.interval:
-        low, high = located[0].low or edit, located[0].high or edit
-        edit = places[0]
-    else:
-        low, high = edit, max(places)
-    return Collapse(
-        kind="gradual", edit=edit, low=low, high=high, confirmation=found, undecided=undecided
-    )
+    places = [change.at for change in located if change.at is not None]
+    if not places:
+        return first, max(first, found.edit), last
+    if max(places) - min(places) > course.interval:
+        return min(places), min(places), max(places)
+    return located[0].low or places[0], places[0], located[0].high or places[0]
+
+
+def _steps_down(change: ChangePoint, first: int, last: int) -> bool:
+    """Say whether a series falls at once between two edits."""
+    if change.at is None or change.before is None or change.after is None:
+        return False
+    return change.shape == "step" and change.after < change.before and first <= change.at <= last
 
 
 def _cause(confirmed: list[Spike]) -> Spike:

@@ -66,6 +66,19 @@ _STORIES: list[tuple[str, Story, list[_Question]]] = [
         [("collapse", lambda found: found.collapse.kind != "none", False)],
     ),
     (
+        "one fact in fifty forgotten from checkpoint to checkpoint",
+        Story(forgetting=0.02),
+        [
+            ("collapse", lambda found: found.collapse.kind != "none", False),
+            ("change point in any of six series", _changes, False),
+        ],
+    ),
+    (
+        "one fact in ten lost at once",
+        Story(lost_at_once=0.1),
+        [("change point in any of six series", _changes, False)],
+    ),
+    (
         "a large update that breaks nothing",
         Story(spikes={_BROKEN_AT: 200.0}),
         [

@@ -2,14 +2,15 @@
 
 The place is the least-squares one (ruptures). Whether there is a change at all is asked of
 permutations: under noise all orders are alike, so that the false-alarm rate is `alpha` whatever
-the distribution. The interval is a bootstrap: residuals are drawn again within each segment and
-the place is found again. A profile likelihood would assume that the residuals are normal, which
-shares of five edits are not.
+the distribution. A series that moves although nothing happens brings draws of its own. The interval
+is a bootstrap: residuals are drawn again within each segment and the place is found again. A
+profile likelihood would assume that the residuals are normal, which shares of five edits are not.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,21 @@ from .constants import Constants
 from .records import ChangePoint
 from .series import Points
 
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+"""Draws so many series in which nothing happens: (series, points)."""
+
 _SMALLEST = 2
 """Points to a segment: one alone is an outlier."""
 _SMALLEST_OF_MANY = 3
 
 
 def change_point(
-    name: str, points: Points, constants: Constants, *, level: float | None = None
+    name: str,
+    points: Points,
+    constants: Constants,
+    *,
+    level: float | None = None,
+    draw: Draw | None = None,
 ) -> ChangePoint | None:
     """Find the change of level of a series; None if it is too short to say.
 
@@ -33,6 +42,7 @@ def change_point(
         points: Its points; at a change the edits of the last point before it are named.
         constants: Thresholds.
         level: Of the test; `alpha` if none is given.
+        draw: Series to test it against; the same values in another order if none is given.
 
     Example:
         >>> found = change_point("es", Points(list(range(5, 105, 5)), [1.0] * 10 + [0.5] * 10),
@@ -47,7 +57,7 @@ def change_point(
     generator = np.random.default_rng(constants.seed)
     # No permutation test can reach a level below one in its permutations.
     permutations = max(constants.permutations, math.ceil(1 / level))
-    p_value = _p_value(values, generator, permutations)
+    p_value = _p_value(values, draw or _orders(values), generator, permutations)
     found = ChangePoint(
         series=name, points=len(values), significant=p_value <= level, p_value=p_value
     )
@@ -106,13 +116,19 @@ def gains(rows: np.ndarray) -> np.ndarray:
     return np.square(sums) * (1 / before + 1 / (count - before))
 
 
-def _p_value(values: np.ndarray, generator: np.random.Generator, permutations: int) -> float:
-    """Return the share of orders of the same values with a change at least as clear."""
+def _orders(values: np.ndarray) -> Draw:
+    """Return the same values in other orders."""
+    return lambda generator, count: generator.permuted(np.tile(values, (count, 1)), axis=1)
+
+
+def _p_value(
+    values: np.ndarray, draw: Draw, generator: np.random.Generator, permutations: int
+) -> float:
+    """Return the share of series in which nothing happens with a change at least as clear."""
     here = gains(values[None]).max()
     if here <= 1e-12 * max(1.0, float(np.square(values).max())):
         return 1.0
-    shuffled = generator.permuted(np.tile(values, (permutations, 1)), axis=1)
-    as_clear = int((gains(shuffled).max(axis=1) >= here * (1 - 1e-9)).sum())
+    as_clear = int((gains(draw(generator, permutations)).max(axis=1) >= here * (1 - 1e-9)).sum())
     return (1 + as_clear) / (1 + permutations)
 
 

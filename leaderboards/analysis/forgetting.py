@@ -85,13 +85,15 @@ def _by_age(
         there = np.flatnonzero(total[:, column])
         if not len(there):
             continue
-        drawn = generator.choice(there, size=(constants.bootstrap, len(there)))
-        shares = kept[drawn, column].sum(axis=1) / total[drawn, column].sum(axis=1)
-        value = kept[there, column].sum() / total[there, column].sum()
-        lower, upper = np.quantile(shares, (0.025, 0.975))
-        estimate = Estimate(
-            value=float(value), low=float(lower), high=float(upper), count=len(there)
-        )
+        value = float(kept[there, column].sum() / total[there, column].sum())
+        if value in (0.0, 1.0):
+            # Draws of equal values are equal: they would say that one knows for sure.
+            estimate = share(round(value * len(there)), len(there))
+        else:
+            drawn = generator.choice(there, size=(constants.bootstrap, len(there)))
+            shares = kept[drawn, column].sum(axis=1) / total[drawn, column].sum(axis=1)
+            low_share, high_share = map(float, np.quantile(shares, (0.025, 0.975)))
+            estimate = Estimate(value=value, low=low_share, high=high_share, count=len(there))
         last = column + 1 == len(AGES)
         name = f"{low} or more" if last else f"{low} to {AGES[column + 1] - 1}"
         found.append(Forgotten(name=name, retained=estimate))

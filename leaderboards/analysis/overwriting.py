@@ -18,6 +18,9 @@ import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from .constants import Constants
 from .intervals import share
 from .journal import EditLine, RunJournal
 from .records import Estimate, Overwriting, OverwritingSummary
@@ -40,7 +43,7 @@ class _Loss(NamedTuple):
     """And no more after so many."""
 
 
-def overwriting(run: RunJournal) -> OverwritingSummary | None:
+def overwriting(run: RunJournal, constants: Constants) -> OverwritingSummary | None:
     """Name the likeliest cause of each loss; None where nothing was followed."""
     name = first_of(run, EXACT)
     if name is None or not (asked := followed(run, name)):
@@ -54,8 +57,8 @@ def overwriting(run: RunJournal) -> OverwritingSummary | None:
         num_lost=len(found),
         lost=found[:_LISTED],
         with_cause=sum(each.by_edit is not None for each in found),
-        relation_share_lost=_relation_share(run, losses),
-        relation_share_kept=_relation_share(run, kept),
+        relation_share_lost=_relation_share(run, losses, constants),
+        relation_share_kept=_relation_share(run, kept, constants),
     )
 
 
@@ -143,12 +146,29 @@ def _reason(lost: EditLine, by: EditLine, measure: Literal["keys", "text"]) -> s
     )
 
 
-def _relation_share(run: RunJournal, stretches: list[_Loss]) -> Estimate:
-    """Return the share of edits in these stretches that are of the fact's own relation."""
-    same = total = 0
+def _relation_share(run: RunJournal, stretches: list[_Loss], constants: Constants) -> Estimate:
+    """Return the share of edits in these stretches that are of the fact's own relation.
+
+    What is drawn for the interval are facts, each with all edits made meanwhile: these are the same
+    edits for many facts, and are not independent.
+    """
+    counts: dict[int, list[int]] = {}
     for stretch in stretches:
         own = run.edits[stretch.at].relation_id
+        count = counts.setdefault(stretch.at, [0, 0])
         for later in range(max(stretch.kept, stretch.at + 1), stretch.lost):
-            total += 1
-            same += own is not None and run.edits[later].relation_id == own
-    return share(same, total)
+            count[0] += own is not None and run.edits[later].relation_id == own
+            count[1] += 1
+    pairs = np.array([count for count in counts.values() if count[1]]).reshape(-1, 2)
+    same, total = (int(count) for count in pairs.sum(axis=0))
+    if not total:
+        return Estimate(value=None)
+    if same in (0, total):
+        found = share(len(pairs) * (same > 0), len(pairs))
+        return found.model_copy(update={"count": total})
+    generator = np.random.default_rng(constants.seed)
+    drawn = pairs[generator.integers(len(pairs), size=(constants.bootstrap, len(pairs)))].sum(
+        axis=1
+    )
+    low, high = map(float, np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)))
+    return Estimate(value=same / total, low=low, high=high, count=total)

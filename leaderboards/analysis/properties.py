@@ -52,6 +52,8 @@ class PropertyRow(BaseModel):
     """Runs that did."""
     before_collapse: list[int | None]
     """Edits each run made before it collapsed; null of one that did not."""
+    before_collapse_between: list[tuple[int, int] | None]
+    """Fewest and most that may have been, as closely as the run was measured."""
     before_collapse_mean: Estimate
     """Of the runs that did."""
     downstream_loss: Estimate
@@ -74,7 +76,8 @@ def properties(
     """Derive the table of properties.
 
     Args:
-        runs: Runs of the same suite, model and data; those of one editor differ in sample or seed.
+        runs: Runs of the same suite, model, data and protocol, of any length; those of one editor
+            differ in sample or seed.
         constants: Thresholds of the analysis.
         found: The runs' analyses, if they have been made.
 
@@ -87,6 +90,7 @@ def properties(
     for at, run in enumerate(runs):
         groups.setdefault(editor_label(run), []).append(at)
     for name, members in groups.items():
+        _ensure_one_editor(name, [runs[at] for at in members])
         requests = [runs[at].part("request") for at in members]
         draws = {(each.get("sample"), each.get("seed")) for each in requests}
         if len(draws) < len(members):
@@ -102,20 +106,34 @@ def ensure_same_protocol(runs: Sequence[RunJournal]) -> None:
     """Refuse runs whose numbers mean different things.
 
     Raises:
-        ResultError: they differ in suite, model or data.
+        ResultError: they differ in suite, model, data, or in what was asked and when.
     """
     parts = {
         "suite": ("name", "version", "sha256"),
         "model": ("weights_sha256", "dtype"),
         "data": ("edits", "files_sha256"),
+        "protocol": ("mode", "batch_size", "each_edit", "checkpoint", "start_end", "limits"),
     }
     for part, names in parts.items():
-        found = [[run.part(part).get(name) for name in names] for run in runs]
-        for run, other in zip(runs[1:], found[1:], strict=True):
-            if other != found[0]:
+        for name in names:
+            found = [run.part(part).get(name) for run in runs]
+            for run, other in zip(runs[1:], found[1:], strict=True):
+                if other != found[0]:
+                    raise ResultError(
+                        f"runs with different {part} cannot share a table: {name} is {found[0]} "
+                        f"in {runs[0].folder.name} and {other} in {run.folder.name}"
+                    )
+
+
+def _ensure_one_editor(label: str, runs: Sequence[RunJournal]) -> None:
+    """Refuse runs under one name whose hyper-parameters are not the same."""
+    hparams = [run.part("editor").get("hparams") or {} for run in runs]
+    for run, other in zip(runs[1:], hparams[1:], strict=True):
+        for name in sorted({*hparams[0], *other}):
+            if hparams[0].get(name) != other.get(name):
                 raise ResultError(
-                    f"runs with different {part} cannot share a table: "
-                    f"{runs[0].folder.name} has {found[0]}, {run.folder.name} has {other}"
+                    f"{label}: {name} is {hparams[0].get(name)} in {runs[0].folder.name} and "
+                    f"{other.get(name)} in {run.folder.name}; leave one out"
                 )
 
 
@@ -146,7 +164,10 @@ def _row(
     downstream_loss = mean_of_runs(known_losses)
     places = [each.collapse.edit for each in found]
     tried = [each.disabling for each in found if each.disabling is not None]
-    disabling = [any(each.disabling for each in table.candidates) for table in tried]
+    disabling = [
+        table.controls_disabling > 0 or any(each.disabling for each in table.candidates)
+        for table in tried
+    ]
     return PropertyRow(
         editor=name,
         runs=len(runs),
@@ -162,6 +183,7 @@ def _row(
         locality_word=_word(lost, LOCALITY),
         collapsed=sum(place is not None for place in places),
         before_collapse=[place - 1 if place else None for place in places],
+        before_collapse_between=[_between(each) for each in found],
         before_collapse_mean=mean_of_runs([place - 1.0 for place in places if place]),
         downstream_loss=downstream_loss,
         downstream_word=_word(downstream_loss.value, DOWNSTREAM),
@@ -170,6 +192,13 @@ def _row(
         disabling=any(disabling) if tried else None,
         disabling_tried=sum(len(table.candidates) + table.controls for table in tried),
     )
+
+
+def _between(found: Analysis) -> tuple[int, int] | None:
+    collapse = found.collapse
+    if collapse.edit is None:
+        return None
+    return (collapse.low or collapse.edit) - 1, (collapse.high or collapse.edit) - 1
 
 
 def _efficacy_word(efficacy: Estimate, collapses: bool) -> str:

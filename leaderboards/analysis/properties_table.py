@@ -27,7 +27,8 @@ CAPTION = (
     "percent, with 95 % intervals over {over}. efficacy: ES right after each edit; locality: NS "
     "likewise, and a word for how far it is below the unedited model's; downstream loss: of what "
     "the unedited model does better than a constant answer; forgetting: of facts learned; all of "
-    "them up to the collapse, or the end."
+    "them up to the collapse, or the end. edits before collapse: one number a run, in brackets "
+    "what it may be where no change of level says more closely."
 )
 
 
@@ -55,12 +56,19 @@ def cells(row: PropertyRow, *, stacked: bool = False) -> list[str]:
 def before_collapse(row: PropertyRow) -> str:
     """Return how many edits an editor makes before the model breaks, run by run.
 
-    A run that did not break says that it takes more edits than it had.
+    Behind it stands between which numbers it must be, where the run cannot tell more closely. A run
+    that did not break says that it takes more edits than it had.
     """
-    return ", ".join(
-        str(before) if before is not None else f">{edits}"
-        for before, edits in zip(row.before_collapse, row.edits, strict=True)
-    )
+    parts = []
+    for before, between, edits in zip(
+        row.before_collapse, row.before_collapse_between, row.edits, strict=True
+    ):
+        if before is None or between is None:
+            parts.append(f">{edits}")
+        else:
+            low, high = between
+            parts.append(str(before) if low == high else f"{before} ({low}-{high})")
+    return ", ".join(parts)
 
 
 def disabling(row: PropertyRow) -> str:

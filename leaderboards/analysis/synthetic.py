@@ -31,6 +31,8 @@ class Story:
     """Edits with an update so many times the usual."""
     forgetting: float = 0.0
     """Chance that a fact is lost between two checkpoints, before anything happens."""
+    lost_at_once: float = 0.0
+    """Chance that a fact is gone at its first checkpoint already."""
     f1: float = 0.6
     noise: float = 0.3
     """Standard deviation of the logarithm of update norms."""
@@ -57,7 +59,7 @@ def synthetic_run(story: Story, seed: int = 0) -> RunJournal:
         norm = draw.lognormvariate(0, story.noise) * story.spikes.get(number, 1.0)
         square += norm * norm
         edits.append(_edit(number, worked, exact, norm, square**0.5, draw))
-        alive.append(exact)
+        alive.append(exact and draw.random() >= story.lost_at_once)
         if number % story.every == 0:
             alive = [kept and draw.random() >= story.forgetting for kept in alive]
             checkpoints.append(_checkpoint(story, number, alive, draw, square**0.5))

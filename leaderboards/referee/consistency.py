@@ -17,8 +17,6 @@ from ..transfer import transfer, wilson
 from .problem import Problem, close, compared
 
 S = "s"
-_AT_THE_ENDS = 2**53
-"""Edits between measurements of what is asked before the first edit and after the last."""
 _OF_THE_UNEDITED = {"unedited_qa_success", "unedited_completion_success"}
 
 
@@ -31,7 +29,6 @@ def consistency(entry: Entry, known: Known) -> Iterator[Problem]:
     yield from _immediate(entry, known.score(result))
     yield from _retention(entry)
     yield from _ends(result)
-    yield from _places(result, known)
     yield from _transfers(entry)
     yield from _ending(entry)
     yield from _identity(entry)
@@ -121,40 +118,6 @@ def _only(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _only(each) for key, each in value.items()}
     return value[0] if value else None
-
-
-def _due(every: int, result: Result) -> list[int]:
-    """Return after how many edits a task is asked that is due every so many."""
-    done, size = result.ending.edits_done, result.protocol.batch_size
-    ends = [min(start + size, done) for start in range(0, done, size)]
-    before = range(0, done, size)
-    return [0] + [
-        end
-        for begun, end in zip(before, ends, strict=True)
-        if end == done or end // every > begun // every
-    ]
-
-
-def _places(result: Result, known: Known) -> Iterator[Problem]:
-    """Tasks were asked when they were due, before the first edit and after the last."""
-    protocol, drawn = result.protocol, result.curves
-    allowed = {**protocol.checkpoint, **dict.fromkeys(protocol.start_end, _AT_THE_ENDS)}
-    suite = known.protocol(result.suite)
-    further = {every for name, every in allowed.items() if suite and name not in suite.checkpoint}
-    for name, record in drawn.tasks.items():
-        at = f"result.curves.tasks.{name}"
-        # A group of the harness's that was asked for brings tasks of other names.
-        cadences = {allowed[name]} if name in allowed else further
-        if not cadences:
-            yield Problem(at, "is no task of the protocol")
-        elif record.edits not in [_due(every, result) for every in cadences]:
-            yield Problem(f"{at}.edits", "is not as often as the protocol says, and at both ends")
-    for name, record in drawn.retention.items():
-        if not set(record.edits) <= set(drawn.checkpoints):
-            yield Problem(f"result.curves.retention.{name}.edits", "has a place of no checkpoint")
-    due = {place for every in allowed.values() for place in _due(every, result)}
-    if not due <= set(drawn.checkpoints):
-        yield Problem("result.curves.checkpoints", "leaves out a checkpoint that was due")
 
 
 def _transfers(entry: Entry) -> Iterator[Problem]:

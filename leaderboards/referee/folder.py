@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from ..entry import Entry, read_entry
 from ..known import Known
 from ..results import Result, ResultError
+from .complete import complete
 from .consistency import consistency
 from .problem import Problem, short
 from .ranges import ranges
@@ -98,6 +99,7 @@ def entry_problems(entry: Entry, known: Known) -> list[Problem]:
     found += broken
     if not broken:  # lists that do not fit each other cannot be computed with
         found += consistency(entry, known)
+        found += complete(entry, known)
     return found
 
 

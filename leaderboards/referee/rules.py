@@ -80,6 +80,16 @@ def _as_the_suite_says(result: Result, protocol: Protocol) -> Iterator[Problem]:
         yield Problem("summary.single_edits", f"{where} {'asks them' if beside else 'has none'}")
 
 
+def is_about_edits(task: str) -> bool:
+    """Return whether a task's documents are edits.
+
+    Example:
+        >>> is_about_edits("retention"), is_about_edits("sst2_ll")
+        (True, False)
+    """
+    return task.startswith(tuple(each for prefixes in _TASKS_OF.values() for each in prefixes))
+
+
 def _of_other_edits(task: str, stream: str) -> bool:
     """Return whether a task asks about edits of another family than a stream's.
 

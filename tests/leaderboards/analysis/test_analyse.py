@@ -12,7 +12,7 @@ import pytest
 from seqedit_bench.leaderboards.analysis import Analysis, Constants
 from seqedit_bench.leaderboards.analysis.analyse import analyse
 from seqedit_bench.leaderboards.analysis.calibrate import calibrate
-from seqedit_bench.leaderboards.analysis.journal import read_run
+from seqedit_bench.leaderboards.analysis.journal import RunJournal, read_run
 from seqedit_bench.leaderboards.analysis.series import downstream, norms, retained
 from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
 
@@ -60,6 +60,46 @@ def test_a_collapse_without_a_spike_is_gradual_and_has_an_interval() -> None:
     assert collapse.low <= collapse.edit <= collapse.high
     assert abs(collapse.edit - 150) <= 10
     assert [phase.name for phase in broken.phases] == ["intact", "gradual", "collapsed"]
+
+
+def with_f1(run: RunJournal, f1: Callable[[int], float]) -> RunJournal:
+    """Give the tasks of a run a course of their own."""
+    checkpoints = [
+        line.model_copy(
+            update={"tasks": {name: {"weighted_f1": f1(line.edits)} for name in line.tasks}}
+        )
+        for line in run.checkpoints
+    ]
+    return dataclasses.replace(run, checkpoints=checkpoints)
+
+
+@pytest.mark.parametrize(
+    "f1",
+    [
+        lambda done: 0.6,
+        pytest.param(lambda done: 0.58 if done < 60 else 0.66, id="a rise"),
+        pytest.param(lambda done: 0.66 if done < 60 else 0.58, id="a fall that is no collapse"),
+        pytest.param(lambda done: 0.7 - done / 3000, id="a drift"),
+    ],
+)
+def test_what_has_nothing_to_do_with_it_does_not_place_a_collapse(f1) -> None:
+    """ES and retention break at 200; the tasks do not."""
+    collapse = analyse(with_f1(synthetic_run(Story(broken_at=200), seed=1), f1), FAST).collapse
+    assert collapse.kind == "gradual"
+    assert collapse.edit is not None and abs(collapse.edit - 200) <= 10
+    assert collapse.low is not None and collapse.low > 180
+
+
+def test_a_collapse_that_no_series_places_lies_between_what_was_seen() -> None:
+    blind = FAST.model_copy(update={"min_points": 1000})
+    late = analyse(synthetic_run(Story(broken_at=200), seed=1), blind).collapse
+    assert late.low is not None and late.edit is not None and late.high is not None
+    assert 190 <= late.low <= late.edit <= late.high <= 250
+    assert late.low <= 200 <= late.high
+    # Broken as soon as it can be judged: that it was not before is not known.
+    early = analyse(synthetic_run(Story(broken_at=12, every=50), seed=1), blind).collapse
+    assert (early.kind, early.low) == ("gradual", 1)
+    assert early.high is not None and early.high >= 12
 
 
 def test_a_spike_at_the_very_end_is_undecided() -> None:

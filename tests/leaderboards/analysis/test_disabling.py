@@ -133,6 +133,11 @@ def test_the_table_of_properties_knows() -> None:
     assert (row.disabling, row.disabling_tried) == (True, 101)
     (row,) = properties([journal(*CONTROLS, first("recorded", 500, 1.0))], FAST)
     assert row.disabling is False
+    # One that was drawn to compare with is one all the same.
+    (row,) = properties(
+        [journal(*CONTROLS, first("control", 501, 1000.0), first("recorded", 500, 1.0))], FAST
+    )
+    assert row.disabling is True
 
 
 def test_candidates_come_in_order_of_suspicion() -> None:

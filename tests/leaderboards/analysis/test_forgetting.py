@@ -17,6 +17,7 @@ from seqedit_bench.leaderboards.analysis.journal import (
 )
 from seqedit_bench.leaderboards.analysis.overwriting import overwriting
 from seqedit_bench.leaderboards.analysis.records import Forgetting, OverwritingSummary
+from seqedit_bench.leaderboards.transfer import wilson
 
 C = Constants(bootstrap=200)
 
@@ -97,14 +98,14 @@ def test_by_relation_and_length() -> None:
 
 def test_nothing_was_asked_again() -> None:
     assert forgetting(journal([fact(1)]), C) == []
-    assert overwriting(journal([fact(1)])) is None
+    assert overwriting(journal([fact(1)]), Constants()) is None
 
 
 # --- Which edit overwrote which --------------------------------------------------------------
 
 
 def causes(run: RunJournal) -> OverwritingSummary:
-    found = overwriting(run)
+    found = overwriting(run, Constants())
     assert found is not None
     return found
 
@@ -164,3 +165,22 @@ def test_relations_of_suspects_against_relations_of_others() -> None:
     assert (found.relation_share_lost.value, found.relation_share_lost.count) == (0.5, 2)
     # Kept: fact 1 past edit 2, fact 2 past 3 and 4, fact 3 past 4.
     assert (found.relation_share_kept.value, found.relation_share_kept.count) == (0.0, 4)
+    # No edit of four, of three facts: that says less than four independent ones would.
+    assert found.relation_share_kept.high == pytest.approx(wilson(0, 3)[1])
+
+
+def test_the_interval_of_relations_draws_facts() -> None:
+    """A third of the facts are of one relation: 45 facts tell less than their 990 pairs."""
+    edits = [fact(number, relation_id=f"P{number if number % 3 else 0}") for number in range(1, 46)]
+    found = causes(journal(edits, [0.0] * 45)).relation_share_lost
+    assert found.count == 45 * 44 // 2
+    assert found.value == pytest.approx(15 * 14 / 2 / found.count)
+    assert found.low is not None and found.high is not None
+    low, high = wilson(15 * 14 // 2, found.count)
+    assert found.high - found.low > 2 * (high - low)
+
+
+def test_that_none_of_an_age_is_left_is_not_certain() -> None:
+    found = exact(journal([fact(1), fact(2), fact(3)], [0.0] * 3)).by_age[0].retained
+    assert (found.value, found.count) == (0.0, 3)
+    assert (found.low, found.high) == pytest.approx(wilson(0, 3))

@@ -109,6 +109,31 @@ def test_runs_on_other_data_are_refused() -> None:
         properties([run(Story(num_edits=60)), run(Story(num_edits=60), 2, data=data)], FAST)
 
 
+def test_unlike_protocols_are_refused() -> None:
+    """Answers of twenty documents, or of facts made ten a call, are other numbers."""
+    for name, value in (("batch_size", 10), ("limits", {"sst2_gen": 20})):
+        protocol = {"batch_size": 1, name: value}
+        with pytest.raises(ResultError, match=f"different protocol .*: {name} is .* in rome-1 and"):
+            properties([run(Story(num_edits=60)), run(Story(), 2, protocol=protocol)], FAST)
+
+
+def test_runs_of_unlike_settings_are_no_samples_of_one_editor() -> None:
+    edited = {"name": "rome", "hparams": {"layers": [4]}}
+    runs = [run(Story(num_edits=60)), run(Story(num_edits=60), 2, editor=edited)]
+    with pytest.raises(ResultError, match=r"rome: layers is None in rome-1 and \[4\] in rome-2"):
+        properties(runs, FAST)
+
+
+def test_where_it_must_have_broken_stands_beside_where_it_seems_to() -> None:
+    blind = FAST.model_copy(update={"min_points": 1000})
+    (found,) = properties([run(Story(broken_at=200))], blind)
+    (place,), (between,) = found.before_collapse, found.before_collapse_between
+    assert place is not None and between is not None
+    assert between[0] <= place <= between[1]
+    assert between[0] <= 199 <= between[1]
+    assert f"{place} ({between[0]}-{between[1]})" in as_markdown([found])
+
+
 def test_formats() -> None:
     rows = properties([run(BROKEN), run(Story(), 1, "<b>|memit")], FAST)
     stream = io.StringIO()
