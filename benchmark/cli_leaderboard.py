@@ -123,22 +123,24 @@ def validate_command(
     ] = None,
     base: Annotated[
         Path | None,
-        typer.Option(help="The same folder before: the markdown says which entries are new."),
+        typer.Option(
+            help="The same folder before: its entries must be as they were; the markdown says "
+            "which are new."
+        ),
     ] = None,
 ) -> None:
     """Judge every entry of a leaderboard; status 1 if anything is wrong."""
     from ..leaderboards._files import write_whole
-    from ..leaderboards.referee import validate
+    from ..leaderboards.referee import untouched, validate
     from ..leaderboards.referee.show import as_markdown, in_terminal
-    from ..tasks.errors import InputError
     from .protocols import known
 
-    if base is not None and markdown is None:
-        raise InputError("--base goes with --markdown, which says what is new")
     judged_by = known()
     found = validate(folder, judged_by)
+    before = validate(base, judged_by) if base is not None else None
+    if before is not None:
+        found.problems.extend(untouched(found, before))
     if markdown is not None:
-        before = validate(base, judged_by) if base is not None else None
         write_whole(markdown, as_markdown(found, before))
     Console().print(in_terminal(found), soft_wrap=True)
     if found.problems:

@@ -26,6 +26,11 @@ def headline(metrics: Iterable[str]) -> str | None:
     return min(metrics, key=lambda it: ranks.get(it.partition(",")[0], len(ranks)), default=None)
 
 
+MAGNITUDES = frozenset({"em", "pm", "nm", "mcc"})
+"""Differences of probabilities, and a correlation: between -1 and 1."""
+_SHARES = frozenset(
+    ("acc", "acc_norm", "exact_match", "f1", "weighted_f1", "constant_f1", "invalid")
+)
 _UNBOUNDED = re.compile(r"nll|perplexity|entropy|bits|fluency|consistency|likelihood|loss")
 
 
@@ -37,3 +42,13 @@ def is_unbounded(metric: str) -> bool:
         (True, False)
     """
     return _UNBOUNDED.search(metric) is not None
+
+
+def is_share_of_task(metric: str) -> bool:
+    """Return whether a task's metric is known to be a share; one of the harness's can be anything.
+
+    Example:
+        >>> is_share_of_task("exact_match,strict-match"), is_share_of_task("bleu")
+        (True, False)
+    """
+    return metric.partition(",")[0] in _SHARES

@@ -18,7 +18,7 @@ from .canonical import rounded
 from .differences import Difference, differences
 from .entry import Collapse, Series
 from .known import score_of
-from .results import Result, ResultError
+from .results import Cost, Result, ResultError
 from .series import series_of
 from .summary import curves, ending, summary
 
@@ -165,7 +165,7 @@ def mismatches(ran: Ran) -> Iterator[str]:
                 f"{each.key}: leaderboard.json has {each.then!r}, and {_source(each.key)} "
                 f"{each.now!r}"
             )
-    yield from _seconds(ran)
+    yield from seconds(ran, ran.result.cost, "leaderboard.json")
 
 
 def _source(key: str) -> str:
@@ -173,9 +173,18 @@ def _source(key: str) -> str:
     return f"{CONFIG} has" if named in (*FROM_CONFIG, "provenance") else "the journal gives"
 
 
-def _seconds(ran: Ran) -> Iterator[str]:
-    """Hold the seconds of a run against its lines'; one that was resumed took more than these."""
-    cost, lines = ran.result.cost, ran.edits
+def seconds(ran: Ran, cost: Cost, where: str) -> Iterator[str]:
+    """Hold seconds against those of a run's lines; a run that was resumed took more than these.
+
+    Args:
+        ran: The run.
+        cost: What it is said to have cost.
+        where: Who says so.
+
+    Raises:
+        ResultError: a line says no seconds.
+    """
+    lines = ran.edits
     try:
         found = {
             "seconds_edit": _sum(lines, "edit"),
@@ -188,7 +197,7 @@ def _seconds(ran: Ran) -> Iterator[str]:
         if not ran.result.provenance.get("resumed") and not math.isclose(
             said, total, rel_tol=_SECONDS, abs_tol=_SECONDS
         ):
-            yield f"cost.{name}: leaderboard.json has {said:g}, and the journal gives {total:g}"
+            yield f"cost.{name}: {where} has {said:g}, and the journal gives {total:g}"
 
 
 def _sum(lines: Sequence[Line], what: str) -> float:

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from .headline import headline, is_unbounded
+from .headline import MAGNITUDES, headline, is_share_of_task, is_unbounded
 from .results import Result, TransferRecord
 
 _LONGEST = 400
@@ -49,6 +49,16 @@ def measured(metric: str, value: float | None) -> str:
         ('50.0', '25.5')
     """
     return number(value) if is_unbounded(metric) else percent(value)
+
+
+def measured_by_task(metric: str, value: float | None) -> str:
+    """Show what a task gives: a share or a correlation as percent, anything else as it is.
+
+    Example:
+        >>> measured_by_task("acc", 0.5), measured_by_task("bleu", 25.5)
+        ('50.0', '25.5')
+    """
+    return percent(value) if is_share_of_task(metric) or metric in MAGNITUDES else number(value)
 
 
 def result_tables(result: Result) -> Group:
@@ -114,7 +124,9 @@ def _final(result: Result) -> Table:
         metric = headline(metrics)
         if metric is None:
             continue
-        cells = (measured(metric, metrics[metric].get(when)) for when in ("final", "unedited"))
+        cells = (
+            measured_by_task(metric, metrics[metric].get(when)) for when in ("final", "unedited")
+        )
         table.add_row(plain(f"{name} {metric}"), *cells)
     for name, kinds in summary.distance.items():
         table.add_row(plain(f"relative distance {name}"), number(kinds.get("l2_relative")), "0")

@@ -12,7 +12,15 @@ from rich.text import Text
 from .differences import Difference
 from .entry import Entry
 from .known import Known
-from .recompute import CONFIG, FROM_CONFIG, Ran, found_again, recomputed, series_and_collapse
+from .recompute import (
+    CONFIG,
+    FROM_CONFIG,
+    Ran,
+    found_again,
+    recomputed,
+    seconds,
+    series_and_collapse,
+)
 from .referee.folder import entry_problems
 from .show import plain
 
@@ -57,6 +65,8 @@ def of_run(entry: Entry, ran: Ran) -> Iterator[Check]:
         where = CONFIG if part in _FROM_CONFIG else _AGAINST.get(part, "the journal")
         found = found_again({part: stored[part]}, {part: made[part]})
         yield Check(_NAMES.get(part, part), where, _told(found, "result."))
+    differ = list(seconds(ran, entry.result.cost, "the entry"))
+    yield Check("seconds", "the journal", differ)
     series, collapse = series_and_collapse(ran)
     for what, one, other in (
         ("values of single edits", entry.series, series),

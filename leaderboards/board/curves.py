@@ -12,13 +12,11 @@ from ..compare.downstream import downstream_kept
 from ..compare.values import moved
 from ..curves import harmonic_mean
 from ..entry import Entry
-from ..report.chart import Chart, Level, Line, Scale
+from ..report.chart import Chart, Level, Line, Scale, is_drawable
 from .measures import BY_KEY
 from .rows import Row
 
 _MOST_POINTS = 200
-_LARGEST = 1e100
-"""Whatever a broken model gives beyond it is drawn as no number."""
 
 Points = dict[int, float | None]
 """Values by edits done."""
@@ -198,20 +196,16 @@ def _chart(kind: Kind, name: str, lines: list[Line], levels: list[Level]) -> Cha
 
 
 def _levels(kind: Kind, row: Row) -> list[Level]:
-    baseline = row.first.result.summary.baseline
-    found = next((baseline[name] for name in kind.baseline if name in baseline), None)
-    return [] if found is None or not math.isfinite(found) else [Level(found, "unedited")]
+    found = row.unedited(kind.baseline)
+    return [Level(found, "unedited")] if is_drawable(found) else []
 
 
 def _line(run: int, label: str, points: Points) -> Line:
     """Return a line of at most so many points, the last one always among them."""
     edits = list(points)
     kept_places = edits[:: -(math.ceil(len(edits) / _MOST_POINTS) or 1)][::-1]
-    return Line(run, label, kept_places, [_drawable(points[at]) for at in kept_places])
-
-
-def _drawable(value: float | None) -> float | None:
-    return value if value is not None and abs(value) < _LARGEST else None
+    values = [value if is_drawable(value := points[at]) else None for at in kept_places]
+    return Line(run, label, kept_places, values)
 
 
 def collapses(row: Row) -> Iterator[tuple[int, str]]:

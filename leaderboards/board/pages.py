@@ -189,9 +189,8 @@ def _sentence(ranked: Ranked, standing: Standing) -> str:
 
 def _baseline(row: Row) -> dict[str, str]:
     """Return what the unedited model has of the measures made of single edits."""
-    found = row.first.result.summary.baseline
     return {
-        key: measure.text(next((found[name] for name in measure.metrics if name in found), None))
+        key: measure.text(row.unedited(measure.metrics))
         for key, measure in BY_KEY.items()
         if key in ("s", "es", "ps", "ns")
     }

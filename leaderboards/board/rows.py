@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 
 from ..analysis.records import Estimate
 from ..comparable import protocol_key
@@ -108,6 +109,15 @@ class Row:
         if metric is None:
             return Estimate(value=None)
         return self.known.difference(self.group, other.group, metric)
+
+    def unedited(self, names: Sequence[str]) -> float | None:
+        """Return what the unedited model has of the first of these metrics, the mean over runs."""
+        baselines = [entry.result.summary.baseline for entry in self.entries]
+        found = [
+            next((known[name] for name in names if name in known), None) for known in baselines
+        ]
+        known = [value for value in found if value is not None]
+        return fmean(known) if known else None
 
     @cached_property
     def survived(self) -> list[Survived]:

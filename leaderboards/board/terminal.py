@@ -36,7 +36,7 @@ def _columns(width: int) -> list[_Column]:
     measures = [_measure(key, key == "s" and width >= _FULL) for key in keys]
     costs = [each for each in measures if each[0] in ("seconds", "memory")]
     return [
-        ("samples", "samples", lambda ranked: str(len(ranked.row.runs))),
+        ("samples", "samples", lambda ranked: str(ranked.row.group.replicates)),
         ("edits", "edits", lambda ranked: ranked.row.edits),
         *(each for each in measures if each not in costs),
         ("collapse", NAMES["collapse"], lambda ranked: ranked.row.survived_text),
@@ -80,7 +80,8 @@ def _marked(heading: str, key: str, sort: str) -> Text:
 def _caption(sort: str) -> Text:
     by = BY_KEY[sort].heading if sort in BY_KEY else "S"
     return plain(
-        f"rank: one more than the rows whose {by} is better by more than chance (95 %), = where it "
-        "is shared; percent; kept: of the edits that worked at once, those that still do at the "
-        "end; downstream kept: (F1 - floor) / (unedited F1 - floor); >N: no collapse in N edits"
+        f"rank: one more than the rows whose {by} is better by more than chance (95 %; by the "
+        "number alone where it has no interval), = where it is shared; percent; kept: of the "
+        "edits that worked at once, those that still do at the end; downstream kept: (F1 - floor) "
+        "/ (unedited F1 - floor); >N: no collapse in N edits"
     )

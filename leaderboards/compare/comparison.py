@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -124,7 +124,7 @@ def compare(
         Row(group, [column[place] for column in columns], _curve(group, curve))
         for place, group in enumerate(groups)
     ]
-    notes += [*without_edits(runs), *_ended_early(members, at)]
+    notes += [*_other_code(groups), *without_edits(runs), *_ended_early(members, at)]
     if at is not None:
         notes += _unknown_at(at, rows, metrics, members)
     asked = {result.protocol.num_edits for result in results}
@@ -139,6 +139,13 @@ def compare(
         seed,
         notes,
     )
+
+
+def _other_code(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield the rows whose runs were not all made by the same code of the editor."""
+    for group in groups:
+        if len({each.run.result.editor.code_sha256 for each in group.members}) > 1:
+            yield f"{group.label}: the editor's code is not the same in all of its runs"
 
 
 def _order(metrics: Sequence[Metric]) -> Metric | None:

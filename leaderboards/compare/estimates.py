@@ -219,7 +219,10 @@ class Estimates:
 def _replicates(group: Group) -> list[list[Member]]:
     """Return what Student's interval is over: samples, or the seeds of a single one."""
     samples = group.by_sample()
-    return samples if len(samples) > 1 else [[member] for member in samples[0]]
+    if len(samples) > 1:
+        return samples
+    seeds = sorted({member.run.result.seed for member in samples[0]})
+    return [_of_seed(samples[0], seed) for seed in seeds]
 
 
 def _matched(ours: Group, theirs: Group) -> list[tuple[list[Member], list[Member]]]:

@@ -229,12 +229,13 @@ def _started(result: Result) -> datetime:
     """Return when the run began; a run that does not say so began with the epoch."""
     try:
         found = datetime.fromisoformat(str(result.provenance.get("started")))
-    except ValueError:
+        zoned = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+        return zoned.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         return datetime.fromtimestamp(0, timezone.utc)
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 def _stamp(when: datetime) -> str:
     # As the harness does it: without a time zone, colons as dashes, microseconds always there.
-    naive = when.astimezone(timezone.utc).replace(tzinfo=None)
+    naive = when.replace(tzinfo=None)
     return naive.isoformat(timespec="microseconds").replace(":", "-")

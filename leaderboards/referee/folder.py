@@ -34,9 +34,13 @@ def entries_folder(folder: Path) -> Path:
     """Return where the entries are: the folder itself, or `entries` in it.
 
     Raises:
-        ResultError: there is no such folder.
+        ResultError: there is no such folder, or it is a link.
     """
     inside = folder / "entries"
+    for named in (folder, inside):
+        if named.is_symlink():
+            # Whoever sent it chose where it leads.
+            raise ResultError(f"{named}: is a link: name the folder itself")
     if inside.is_dir():
         return inside
     if folder.name == "entries" and folder.is_dir():
@@ -52,7 +56,7 @@ def validate(folder: Path, known: Known) -> Validated:
         known: What entries are judged by.
 
     Raises:
-        ResultError: there is no such folder.
+        ResultError: there is no such folder, or it is a link.
     """
     root = entries_folder(folder)
     seen = Validated()
@@ -120,6 +124,15 @@ def _form(entry: Entry, text: bytes, name: str) -> Iterator[Problem]:
         pairs = enumerate(zip(text.split(b"\n"), canonical.split(b"\n"), strict=False), start=1)
         line = next((number for number, (is_, shall) in pairs if is_ != shall), "the last")
         yield Problem("file", f"is not as `seqedit-bench submit` writes it, from line {line} on")
+
+
+def untouched(validated: Validated, base: Validated) -> Iterator[Problem]:
+    """Yield the entries that were there before and are not as they were: results do not change."""
+    _, changed, gone = against(validated, base)
+    for name in changed:
+        yield Problem("file", "was another entry before: add one beside it", name)
+    for name in gone:
+        yield Problem("file", "was an entry before, and is missing", name)
 
 
 def against(validated: Validated, base: Validated) -> tuple[list[str], list[str], list[str]]:

@@ -9,14 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 from ..entry import Entry
-from ..headline import is_unbounded
+from ..headline import MAGNITUDES, is_share_of_task, is_unbounded
 from ..results import Curves, Result, Summary, TransferRecord
 from .problem import Problem, short
 
-MAGNITUDES = {"em", "pm", "nm", "mcc"}
-"""Differences of probabilities, and a correlation: between -1 and 1."""
-_SHARES = {"acc", "acc_norm", "exact_match", "f1", "weighted_f1", "constant_f1", "invalid"}
-"""Of tasks; a task of the harness's may have others, which can be anything."""
 JOURNAL = {"config.json", "edits.jsonl", "checkpoints.jsonl"}
 Bounds = tuple[float, float]
 
@@ -33,7 +29,7 @@ def _of_edits(metric: str) -> Bounds:
 
 
 def _of_tasks(metric: str) -> Bounds:
-    known = metric in _SHARES | MAGNITUDES or is_unbounded(metric)
+    known = is_share_of_task(metric) or metric in MAGNITUDES or is_unbounded(metric)
     return _of_edits(metric) if known else (-math.inf, math.inf)
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeGuard
 
 WIDTH, HEIGHT = 440, 236
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 28
@@ -20,7 +20,14 @@ GEOMETRY = {
 """All of it, as templates and scripts know it."""
 Scale = Literal["percent", "linear", "log"]
 _SPAN_OF_LOG = 1e12
+_LARGEST = 1e100
+"""What is larger was no measurement, and an axis that holds it shows nothing else."""
 _STEPS = (1, 2, 2.5, 5, 10)
+
+
+def is_drawable(value: float | None) -> TypeGuard[float]:
+    """Return whether a value has a place on an axis."""
+    return value is not None and abs(value) < _LARGEST
 
 
 class Line(NamedTuple):
@@ -91,7 +98,8 @@ class Chart:
         values = self._values()
         if self.scale == "percent":
             return min([0.0, *values]), 1.0
-        if self.scale == "log" and (positive := [value for value in values if value > 0]):
+        if self.scale == "log":
+            positive = [value for value in values if value > 0] or [1.0]
             low = min(positive)
             high = min(max(positive), low * _SPAN_OF_LOG)
             return low / 1.15, high * 1.15
@@ -103,7 +111,7 @@ class Chart:
             value
             for line in self.lines
             for value in (*line.values, *line.low, *line.high)
-            if value is not None and math.isfinite(value)
+            if is_drawable(value)
         ]
         return every + [level.value for level in self.levels]
 
@@ -128,8 +136,7 @@ class Chart:
     def _draw(self, line: Line) -> Drawn:
         parts: list[list[tuple[float, float]]] = [[]]
         for edit, value in zip(line.edits, line.values, strict=True):
-            usable = value is not None and math.isfinite(value)
-            if value is None or not usable or (self.scale == "log" and value <= 0):
+            if not is_drawable(value) or (self.scale == "log" and value <= 0):
                 parts.append([])
             else:
                 parts[-1].append((self.x(edit), self.y(value)))

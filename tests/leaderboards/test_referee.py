@@ -344,6 +344,30 @@ def test_links_are_not_followed(board: Path, entry: Entry, tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("place", ["leaderboards", "leaderboards/entries"])
+def test_a_folder_that_is_a_link_is_not_looked_into(place: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "entries").mkdir(parents=True)
+    link = tmp_path / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ResultError, match="is a link: name the folder itself"):
+        validate(tmp_path / "leaderboards", known())
+
+
+def test_what_was_there_before_stays_as_it_was(board: Path, entry: Entry, tmp_path: Path) -> None:
+    raw = json.loads(entry.to_json())
+    put(raw, "submission.team", "Somebody else")
+    before = add(tmp_path / "before", Entry.model_validate(raw))
+    removed = entry.model_copy(update={"run": "sample1-seed0-0123456789"})
+    add(before, removed)
+    done = seqedit("validate", board, "--base", before)
+    assert done.code == 1
+    assert f"{entry.place}: file: was another entry before" in done.out
+    assert f"{removed.place}: file: was an entry before, and is missing" in done.out
+    assert done.out.endswith("1 entry, 2 problems\n")
+    assert seqedit("validate", board, "--base", board).code == 0
+
+
 def test_too_large(board: Path, entry: Entry) -> None:
     path = board / "entries" / entry.place
     path.write_text(path.read_text() + " " * (9 << 20))
@@ -453,9 +477,9 @@ def test_further_tasks_are_allowed(tmp_path: Path) -> None:
 # --- What is said ----------------------------------------------------------------------------
 
 
-def test_markdown_says_what_is_new(board: Path, tmp_path: Path) -> None:
+def test_markdown_says_what_is_new(board: Path, entry: Entry, tmp_path: Path) -> None:
     base, out = tmp_path / "base", tmp_path / "out.md"
-    add(base, made_entry(tmp_path / "gone", sample=3))
+    add(base, entry)
 
     def hostile(made: Parts) -> None:
         made.config["model"] |= {"name": "o/<img src=x>|`@all`\n# hi", "revision": "0" * 40}
@@ -466,12 +490,15 @@ def test_markdown_says_what_is_new(board: Path, tmp_path: Path) -> None:
     assert done.code == 0, done.out
     text = out.read_text(encoding="utf-8")
     assert "2 entries, no problem." in text
-    assert "New: 2" in text and "Removed: 1" in text
+    assert "New: 1" in text and "Removed" not in text
     rows = [line for line in text.splitlines() if line.startswith("| <code>")]
     assert {row.count("|") for row in rows} == {13}
     for harmful in ("<img", "@all", "`", "# hi"):
         assert harmful not in text
-    assert seqedit("validate", board, "--base", base).code == 2
+    # The other way round an entry is gone.
+    assert seqedit("validate", base, "--markdown", out, "--base", board).code == 1
+    text = out.read_text(encoding="utf-8")
+    assert "1 entry, 1 problem." in text and "Removed: 1" in text
 
 
 def test_markdown_of_problems(board: Path, entry: Entry, tmp_path: Path) -> None:

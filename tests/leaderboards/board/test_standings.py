@@ -211,8 +211,22 @@ def test_rows_without_edits_in_common_are_apart_where_their_intervals_are() -> N
 def test_another_run_of_the_same_sample_and_seed_is_a_replicate() -> None:
     """Of newer code, say: the permalink stays, and both are in the mean."""
     (ranked,) = one(Tale(seconds=1.0), Tale(seconds=2.0)).ranked
-    assert (len(ranked.row.runs), ranked.row.numbers["seconds"].value) == (2, 1.5)
+    seconds = ranked.row.numbers["seconds"]
+    assert (len(ranked.row.runs), seconds.value) == (2, 1.5)
+    # They are one replicate: no interval comes of it, and it counts once.
+    assert (seconds.low, seconds.high) == (None, None)
+    assert ranked.row.group.replicates == 1
+    (ranked,) = one(Tale(seconds=1.0), Tale(seconds=2.0, seed=1)).ranked
+    assert ranked.row.group.replicates == 2
+    assert ranked.row.numbers["seconds"].low is not None
     assert ranked.row.identity == rows(Tale())["rome"].identity
+
+
+def test_what_the_unedited_model_has_is_the_mean_over_runs() -> None:
+    baselines = [{"summary__baseline": {"ns": value}} for value in (0.8, 0.2)]
+    (row,) = rows(*(Tale(sample=at, changes=each) for at, each in enumerate(baselines))).values()
+    assert row.unedited(["ns"]) == 0.5
+    assert row.unedited(["nothing"]) is None
 
 
 def test_the_board_and_compare_have_the_same_digits(tmp_path: Path) -> None:

@@ -352,6 +352,38 @@ def test_other_code_of_the_same_seed_is_in_the_mean_of_the_seed(make_run: MakeRu
     )
 
 
+def test_a_row_of_two_codes_says_so(make_run: MakeRun) -> None:
+    runs = [
+        make_run(sample=at, changes={"editor__code_sha256": code})
+        for at, code in enumerate("ab", start=1)
+    ]
+    assert compared(runs).notes == ["rome: the editor's code is not the same in all of its runs"]
+    assert compared(runs[:1]).notes == []
+
+
+def test_what_a_task_of_the_harness_gives_can_be_anything(make_run: MakeRun) -> None:
+    """BLEU is no share, and of TER less is better: nothing is made of what is not known."""
+
+    def task(bleu: float, ter: float) -> dict[str, Any]:
+        final = {"bleu": bleu, "ter": ter, "acc": 0.5}
+        curves = {"edits": [0, 4], "metrics": {name: [1.0, each] for name, each in final.items()}}
+        summary = {name: {"unedited": 1.0, "final": each} for name, each in final.items()}
+        return {"curves__tasks": {"wmt": curves}, "summary__tasks": {"wmt": summary}}
+
+    runs = [
+        make_run(sample=at, changes=task(bleu, 60.0))
+        for at, bleu in enumerate([23.5, 25.1, 24.0], start=1)
+    ] + [make_run("memit", changes=task(20.0, 70.0))]
+    found = compared(runs, "wmt.bleu", "wmt.ter", "wmt.acc")
+    bleu = cell(found, "rome", "wmt.bleu").number
+    assert bleu.value == pytest.approx(24.2)
+    assert bleu.low is not None and bleu.high is not None
+    assert bleu.low < 24.2 < bleu.high
+    assert found.metrics[0].text(bleu.value) == "24.2"
+    assert [metric.better for metric in found.metrics] == [0, 0, 1]
+    assert [metric.unit for metric in found.metrics] == ["", "", "%"]
+
+
 def test_settings_that_one_lacks_are_told_from_null(make_run: MakeRun) -> None:
     hparams = [{}, {"v_lr": None}, {"v_lr": 0.1234567}, {"v_lr": 0.12345678}]
     runs = [make_run(changes={"editor__hparams": each}) for each in hparams]

@@ -134,7 +134,9 @@ def test_names_are_no_way_out(name: str, tmp_path: Path) -> None:
     assert sanitized("..") == "__"
 
 
-@pytest.mark.parametrize("started", [None, 5, "yesterday", "2026-11-25"])
+@pytest.mark.parametrize(
+    "started", [None, 5, "yesterday", "2026-11-25", "0001-01-01T00:00:00+14:00"]
+)
 def test_a_run_without_its_time_is_written_all_the_same(started: Any, tmp_path: Path) -> None:
     run = run_of(changes={"provenance": {"started": started}})
     (path,) = write_harness([run], task_facts(), tmp_path, VERSIONS)

@@ -58,6 +58,13 @@ def test_a_log_axis_of_nothing_but_zeros() -> None:
     assert chart([0.0, 0.0], "log").drawn()[0].path == ""
 
 
+@pytest.mark.parametrize("values", [[0.0, -1.0], [-1.0], [1e308, 1.0], [1e308], []])
+def test_a_log_axis_of_what_has_no_place_on_it(values: list[float | None]) -> None:
+    made = chart(values, "log")
+    assert made.drawn()[0].path.count("L") == 0
+    assert len(made.y_ticks()) > 1
+
+
 def test_intervals_become_an_area() -> None:
     line = Line(0, "a", [0.0, 1.0], [0.5, 0.5], [0.4, 0.4], [0.6, 0.6])
     (drawn,) = Chart("c", "C", "%", "", [line], x_names=["young", "old"]).drawn()
