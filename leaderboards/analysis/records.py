@@ -87,7 +87,8 @@ class ChangePoint(_Record):
     points: int
     significant: bool
     p_value: float
-    """By permutation: how often a series without any change has one as clear."""
+    """How often a series without any change has one as clear: by permutation, for retention by runs
+    of steady forgetting."""
     at: int | None = None
     """Last edit before the change; null where none is significant."""
     low: int | None = None
