@@ -40,7 +40,7 @@ def precompute(
 
     Args:
         model: Alias, hub id or folder.
-        source: Text, as in `editors/_moments.py`.
+        source: Text, as in `editors/_moment_text.py`.
         num_tokens: Tokens to average over; None takes 10 * d_ff.
         layers: Which layers; None takes those of all editors that need them.
         mom2_dtype: float32 or float64.
