@@ -22,6 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from ..editors._fingerprint import weights_sha256
+from ..editors._head import check_head
 from ..editors._hook import compute_in_float32
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import file_sha256
@@ -64,7 +65,8 @@ def load_model(
 
     Raises:
         InputError: the model is unknown, not installed, not downloadable, not loadable, needs code
-            of its own that it may not run, or holds weights that are not finite.
+            of its own that it may not run, holds weights that are not finite, or gives logits that
+            its head alone does not.
     """
     place = locate_model(name, cache_dir=cache_dir)
     transformers_logging.disable_progress_bar()
@@ -101,6 +103,7 @@ def load_model(
     if (broken := _not_finite(model)) is not None:
         raise InputError(f"model {name!r}: {broken} holds NaN or infinity: nothing can be measured")
     model.eval()
+    check_head(model)
     revision = getattr(model.config, "_commit_hash", None)
     # A folder's own name is enough for a result; where it lies is nobody else's business.
     short = Path(name).resolve().name if Path(name).is_dir() else name

@@ -15,9 +15,9 @@ from ..tasks import EditRequest
 from ..tasks.tokenization import Tokenizer, encode_pair
 from ._architecture import Architecture
 from ._base import EditReport, Hparams
+from ._head import output_logits
 from ._keys import right_pad
 from ._trace import frozen, record, start_at
-from ._values import output_logits
 
 Objective = Literal["prompt_last", "target_new"]
 

@@ -11,9 +11,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from ..tasks.tokenization import Pair
+from ._head import output_logits
 from ._keys import right_pad
 from ._trace import Trace, by_row, frozen
-from ._values import output_logits
 
 
 class TokenGradients(NamedTuple):

@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 
 from ..tasks.tokenization import Tokenizer, encode, encode_pair
 from ._architecture import Architecture
+from ._head import output_logits
 from ._keys import right_pad
 from ._trace import Trace, by_row, record, start_at
-from ._values import output_logits
 
 
 class Text(NamedTuple):

@@ -23,9 +23,9 @@ from ..tasks.tokenization import Pair, encode_pair
 from ._architecture import Architecture, oriented
 from ._base import Editor, EditReport, Hparams, ModelShape
 from ._codebook import Action, Codebook
+from ._head import output_logits
 from ._hook import install
 from ._trace import by_row, frozen, record, start_at
-from ._values import output_logits
 
 
 class GRACEHparams(Hparams):

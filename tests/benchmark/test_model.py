@@ -14,7 +14,12 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    GraniteConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from seqedit_bench.benchmark import model as model_module
 from seqedit_bench.benchmark.model import OriginalWeights, load_model, locate_model
@@ -167,6 +172,24 @@ def test_weights_hash_tells_models_apart(
     other.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     assert load(tmp_path).weights_sha256 != load(tiny_folder).weights_sha256
+
+
+def test_a_model_with_logits_of_another_kind_is_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    config = GraniteConfig(
+        vocab_size=500,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        logits_scaling=4.0,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="GraniteForCausalLM changes its logits behind the head"):
+        load(tmp_path)
 
 
 def test_a_hub_model_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
