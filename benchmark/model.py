@@ -29,6 +29,8 @@ from ..tasks.sources import file_sha256
 from ..tasks.tokenization import Tokenizer
 from .aliases import model_aliases
 
+DTYPES = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -64,10 +66,12 @@ def load_model(
         trust_remote_code: Whether Python code that comes with the model may run.
 
     Raises:
-        InputError: the model is unknown, not installed, not downloadable, not loadable, needs code
-            of its own that it may not run, holds weights that are not finite, or gives logits that
-            its head alone does not.
+        InputError: there is no such type, or the model is unknown, not installed, not downloadable,
+            not loadable, needs code of its own that it may not run, holds weights that are not
+            finite, or gives logits that its head alone does not.
     """
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype {dtype!r}: {', '.join(DTYPES)}")
     place = locate_model(name, cache_dir=cache_dir)
     transformers_logging.disable_progress_bar()
     try:

@@ -18,7 +18,7 @@ from ..tasks.errors import InputError, unknown_name
 from ..tasks.requests import counterfact_case, edit_row_case, zsre_case
 from ..tasks.sources import Source, read_records, recording
 from ..tasks.yamltext import key_values
-from .model import load_model
+from .model import keep_in_float32, load_model
 from .observer import Observer
 
 HELD_BACK = 1000
@@ -174,6 +174,7 @@ def train_editor(
     restart: bool,
     trust_remote_code: bool = False,
     device: str | None,
+    dtype: str = "float32",
     cache_dir: Path,
     from_pt: Path | None,
     observer: Observer,
@@ -193,6 +194,7 @@ def train_editor(
         restart: Begin anew, whatever is there.
         trust_remote_code: Whether code that comes with the model may run.
         device: Torch device.
+        dtype: Type of the model's weights, as runs will load them.
         cache_dir: Where the trained network is kept.
         from_pt: Convert this file instead of training.
         observer: Told about progress.
@@ -218,7 +220,7 @@ def train_editor(
     loaded = load_model(
         model,
         device=device,
-        dtype="float32",
+        dtype=dtype,
         cache_dir=cache_dir,
         trust_remote_code=trust_remote_code,
     )
@@ -231,9 +233,11 @@ def train_editor(
         cache_dir=cache_dir,
         progress=observer.working,
     )
+    editor.weights_sha256 = loaded.weights_sha256
     if from_pt is not None:
         return TrainingOutcome(editor.convert(from_pt), [f"converted {from_pt}"])
     assert chosen is not None
+    keep_in_float32(loaded.model, editor.edited_parameters())
     observer.note(
         f"training on {len(chosen.cases)} facts, validating with {len(chosen.validation)}"
     )

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -110,6 +111,16 @@ class Editor(ABC):
         self.seed = seed
         self.cache_dir = cache_dir
         self.progress = progress
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Digest of the unedited model's weights, by which caches know it.
+
+        A run sets it to the digest of the model as loaded.
+        """
+        from ._fingerprint import weights_sha256
+
+        return weights_sha256(self.model)
 
     def prepare(self) -> dict[str, Any]:
         """Compute, on the unedited model, what edits need; return what the run records of it."""

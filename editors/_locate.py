@@ -57,6 +57,7 @@ def moments_for(
         source=hparams.mom2_source,
         num_tokens=hparams.mom2_n_tokens,
         dtype=hparams.mom2_dtype,
+        weights=editor.weights_sha256,
         cache_dir=editor.cache_dir,
         progress=editor.progress,
     )

@@ -114,6 +114,7 @@ def second_moments(
     source: str = "auto",
     num_tokens: int | None = None,
     dtype: str = "float32",
+    weights: str | None = None,
     cache_dir: Path,
     progress: Progress = silent,
 ) -> dict[int, SecondMoment]:
@@ -127,6 +128,7 @@ def second_moments(
         source: See `_moment_text`.
         num_tokens: Keys to average; None takes ten for each of the d_ff dimensions.
         dtype: Type of the sums: float32 (as published) or float64.
+        weights: Digest of the model's weights, where it is known.
         cache_dir: Folder of the cache; its key is made of everything that changes the estimate.
         progress: Told about tokens done.
 
@@ -144,7 +146,7 @@ def second_moments(
     longest = min(MAX_DOCUMENT_TOKENS, model.config.max_position_embeddings)
     text = MomentText.choose(tokenizer, source, wanted, longest)
     key = {
-        "weights": weights_sha256(model),
+        "weights": weights or weights_sha256(model),
         "text": text.key,
         "tokens": wanted,
         "dtype": dtype,

@@ -161,7 +161,7 @@ class Upper:
         def add(name: str, output: Tensor) -> Tensor:
             update = updates[name]
             scores = by_row(seen.kept[name], len(owner)) @ update.inputs[owner].mT
-            return output + (scores @ update.outputs[owner]).view_as(output)
+            return output + (scores @ update.outputs[owner]).view_as(output).to(output)
 
         # The first trace's hooks run before the second's: what goes in is known when it is needed.
         with Trace(self.modules, keep="input") as seen, Trace(self.modules, edit=add):

@@ -32,7 +32,6 @@ from ..tasks.errors import InputError, RequestError
 from ..tasks.sources import Source
 from ._base import Editor, Hparams, ModelShape
 from ._contexts import BARE
-from ._fingerprint import weights_sha256
 from ._keys import keys_and_outputs, subject_rows
 from ._steps import SolvesValues
 from ._values import KL_TEMPLATE, Value
@@ -161,7 +160,7 @@ class NAS(Wrapper[NASHparams]):
         if self.settings.anchor is not None:
             return self.settings.anchor, {}
         key = {
-            "weights": weights_sha256(self.model),
+            "weights": self.weights_sha256,
             "vocabulary": len(self.tokenizer),
             "layer": self._solver.value_layer,
             "site": self._solver.site,
