@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import json
 import math
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
+from ..editors._cache_files import replacing
 from ..editors._fingerprint import weights_sha256
 from ..editors._head import check_head
 from ..editors._hook import compute_in_float32
@@ -191,15 +189,10 @@ def _convert(source: Path, folder: Path) -> None:
     # The saved weights are plain float32: nothing may take them for quantised ones.
     vars(model.config).pop("quantization_config", None)
     vars(model)["hf_quantizer"] = None
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-    model.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    try:
-        temporary.replace(folder)
-    except OSError:
-        shutil.rmtree(temporary)  # another process was faster
-        json.loads((folder / "config.json").read_text())
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
 
 
 def keep_in_float32(model: PreTrainedModel, names: Sequence[str]) -> None:
