@@ -109,7 +109,7 @@ def optimise_values(
         One value a request, in order. A loss that is not finite is reported, not raised.
 
     Raises:
-        InputError: memory does not hold a single request.
+        OutOfMemory: memory does not hold a single request.
         RequestError: a request has no position that could be edited, or does not fit the window.
     """
     window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
