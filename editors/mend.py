@@ -22,7 +22,7 @@ from ..tasks import EditCase, EditRequest
 from ..tasks.errors import InputError
 from ..tasks.sources import file_sha256
 from ._architecture import Architecture, add_update, oriented
-from ._base import Editor, EditReport, Hparams, ModelShape
+from ._base import Editor, EditReport, Hparams, Layers, ModelShape
 from ._hypernetwork import Hypernetwork, Matrix, Normaliser
 from ._mend_checkpoint import (
     Header,
@@ -43,7 +43,7 @@ _OUT_FIRST = frozenset({"gpt2"})
 
 
 class MENDHparams(Hparams):
-    layers: list[int] = Field(min_length=1)
+    layers: Layers
     """Blocks whose two MLP projections are edited."""
     mend_mode: Literal["correct", "harness"] = "correct"
     lr_scale: float = 1.0
@@ -250,7 +250,7 @@ class MEND(Editor):
         """The edited matrices, in the order in which the published checkpoints keep their rates."""
         architecture = Architecture.of(self.model)
         found = []
-        for layer in sorted(self.hparams.layers):
+        for layer in self.hparams.layers:
             architecture.mlp_out(self.model, layer)  # says which layers there are
             names = [architecture.mlp_in_name(layer), architecture.mlp_out_name(layer)]
             if architecture.model_type in _OUT_FIRST:
@@ -263,7 +263,7 @@ class MEND(Editor):
     @cached_property
     def _upper(self) -> Upper:
         architecture = Architecture.of(self.model)
-        return Upper(self.model, architecture, min(self.hparams.layers), self._names())
+        return Upper(self.model, architecture, self.hparams.layers[0], self._names())
 
     def _new_network(self, *, rank: int | None = None, seed: int | None = None) -> Hypernetwork:
         network = Hypernetwork(
