@@ -235,7 +235,7 @@ def train_editor(
     )
     editor.weights_sha256 = loaded.weights_sha256
     if from_pt is not None:
-        return TrainingOutcome(editor.convert(from_pt), [f"converted {from_pt}"])
+        return TrainingOutcome(editor.convert(from_pt, restart=restart), [f"converted {from_pt}"])
     assert chosen is not None
     keep_in_float32(loaded.model, editor.edited_parameters())
     observer.note(

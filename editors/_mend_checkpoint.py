@@ -56,6 +56,21 @@ def checkpoint_path(cache_dir: Path, weights_sha256: str, matrices: Sequence[Mat
     return cache_dir / "mend" / f"{digest}.safetensors"
 
 
+def training_path(path: Path) -> Path:
+    """Return where the state of the training lies that a network at `path` comes from."""
+    return path.with_suffix(".training.safetensors")
+
+
+def refuse_to_replace(path: Path) -> None:
+    """Keep what took hours to make.
+
+    Raises:
+        InputError: there is a network already.
+    """
+    if path.is_file():
+        raise InputError(f"{path} is there already: --restart replaces it")
+
+
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
     """Write a file; readers see the old one or the whole new one.
 

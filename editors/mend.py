@@ -30,7 +30,9 @@ from ._mend_checkpoint import (
     convert_pt,
     load_checkpoint,
     load_network,
+    refuse_to_replace,
     save_checkpoint,
+    training_path,
 )
 from ._mend_session import Trained, run_training
 from ._mend_training import Example, Trainer, TrainingSettings, prose_texts
@@ -223,18 +225,27 @@ class MEND(Editor):
             )
         return examples
 
-    def convert(self, source: Path) -> Path:
+    def convert(self, source: Path, *, restart: bool = False) -> Path:
         """Convert a published `.pt` checkpoint to where `prepare` looks for it; return that.
 
+        Args:
+            source: The checkpoint.
+            restart: Replace what is there, the state of an unfinished training included.
+
         Raises:
-            InputError: the file holds more than tensors, or is for other matrices.
+            InputError: there is a network already, or the file holds more than tensors, or is for
+                other matrices.
         """
+        path = self.default_path()
+        if not restart:
+            refuse_to_replace(path)
         tensors, rank = convert_pt(source, self._matrices)
         provenance = {"converted_from": source.name, "converted_sha256": file_sha256(source)}
-        path = self.default_path()
         header = Header(
             weights_sha256=None, matrices=self._names(), rank=rank, provenance=provenance
         )
+        # Or the next training would go on from there, and replace the network.
+        training_path(path).unlink(missing_ok=True)
         save_checkpoint(path, tensors, header)
         return path
 
