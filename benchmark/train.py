@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from ..editors import get_editor, resolve_hparams
 from ..editors._architecture import Architecture
 from ..tasks import EditCase
-from ..tasks.edits import STREAMS, load_stream
+from ..tasks.edits import FILES, STREAMS, load_stream
 from ..tasks.errors import InputError, unknown_name
-from ..tasks.requests import counterfact_case, edit_row_case, zsre_case
 from ..tasks.sources import Source, read_records, recording
 from ..tasks.yamltext import key_values
 from .model import keep_in_float32, load_model
@@ -27,26 +26,7 @@ SAMPLE = 1
 """The order whose start that is: the default of a run."""
 
 
-class _Set(NamedTuple):
-    files: tuple[str, ...]
-    read: Callable[[Any, str, int], EditCase | None]
-    """From a record, its place for messages and its position in the file to the case."""
-
-
-SETS: dict[str, _Set] = {
-    "counterfact": _Set(
-        ("counterfact.json", "counterfact.jsonl"),
-        lambda record, where, _: counterfact_case(record, where=where),
-    ),
-    "counterfact-edits": _Set(
-        ("counterfact_all_edits.jsonl",),
-        lambda record, where, _: edit_row_case(record, where=where),
-    ),
-    "zsre": _Set(
-        ("zsre_mend_train.json", "zsre.jsonl"),
-        lambda record, where, position: zsre_case(record, where=where, case_id=position),
-    ),
-}
+SETS = {**FILES, "zsre": FILES["zsre"]._replace(names=("zsre_mend_train.json", "zsre.jsonl"))}
 """What can be trained on: files and how to read them."""
 
 
@@ -90,7 +70,7 @@ def training_data(
         if name not in SETS:
             raise unknown_name("training data", name, SETS)
     with recording() as digests:
-        paths = {name: source.require(*SETS[name].files) for name in names}
+        paths = {name: source.require(*SETS[name].names) for name in names}
         trained = dict(digests)
     kept = _held_back_subjects(source, set(trained.values()), held_back)
     found = [
