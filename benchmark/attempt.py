@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from ..editors import Editor, EditReport, EditRequest
+from ..editors._memory import OutOfMemory, is_out_of_memory
 from ..tasks.errors import InputError, RequestError
 from ..tasks.tokenization import encode_pair
 from .snapshot import Snapshot
@@ -41,6 +42,9 @@ def attempt(
         requests: The facts.
         before: Model and editor as they are now.
         window: Tokens that the model can read at once.
+
+    Raises:
+        OutOfMemory: that is no fact's fault; model and editor are as the call left them.
     """
     failed: dict[int, str] = {}
     left = list(requests)
@@ -54,8 +58,10 @@ def attempt(
     report = EditReport()
     while left := [request for request in left if request.case_id not in failed]:
         try:
-            report = editor.edit(left)
+            report = _call(editor, left)
             break
+        except OutOfMemory:
+            raise
         except RequestError as error:
             before.restore()
             known = error.case_id in {request.case_id for request in left}
@@ -68,6 +74,18 @@ def attempt(
     found = report.per_request or tuple({} for _ in left)
     reports = {request.case_id: each for request, each in zip(left, found, strict=True)}
     return Attempt(reports, report.update_norms, failed)
+
+
+def _call(editor: Editor, requests: Sequence[EditRequest]) -> EditReport:
+    try:
+        return editor.edit(requests)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            "out of memory during an edit: use a device with more memory, --dtype bfloat16, a "
+            "smaller --batch-size or a smaller model"
+        ) from error
 
 
 def _unreadable(editor: Editor, request: EditRequest, window: int) -> str | None:

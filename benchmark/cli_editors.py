@@ -18,6 +18,7 @@ from .options import (
     DataDir,
     DataSource,
     Device,
+    Dtype,
     Model,
     TrustRemoteCode,
     names,
@@ -48,6 +49,7 @@ def moments_command(
     ] = "float32",
     trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
+    dtype: Dtype = "float32",
     cache_dir: CacheDir = DEFAULT_CACHE,
 ) -> None:
     """Estimate or check the second moments that editors need, ahead of a run."""
@@ -64,6 +66,7 @@ def moments_command(
             mom2_dtype=mom2_dtype,
             trust_remote_code=trust_remote_code,
             device=device,
+            dtype=dtype,
             cache_dir=cache_dir,
             observer=display,
         )
@@ -79,6 +82,8 @@ def moments_command(
     if mom2_dtype != "float32":
         use.append(f"mom2_dtype={mom2_dtype}")
     options = " ".join(f"--hparams {each}" for each in use)
+    if dtype != "float32":
+        options = f"--dtype {dtype} {options}"
     console.print(f"use: {options}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -126,6 +131,7 @@ def train_command(
     ] = None,
     trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
+    dtype: Dtype = "float32",
     cache_dir: CacheDir = DEFAULT_CACHE,
 ) -> None:
     """Train what an editor needs, on facts that runs do not edit; repeated, it goes on."""
@@ -147,6 +153,7 @@ def train_command(
             restart=restart,
             trust_remote_code=trust_remote_code,
             device=device,
+            dtype=dtype,
             cache_dir=cache_dir,
             from_pt=from_pt,
             observer=display,

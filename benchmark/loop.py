@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..editors import Editor
+from ..editors._memory import OutOfMemory
 from ..leaderboards import Result
 from ..leaderboards import summary as summaries
 from ..leaderboards.results import Cost
@@ -171,8 +172,13 @@ class Loop:
     def _attempt(self, batch: Sequence[EditCase]) -> Attempt:
         requests = [case.request for case in batch]
         before = Snapshot(self.editor)  # let go again before anything is measured
-        with self.editing:
-            return attempt(self.editor, requests, before=before, window=self.lm.max_length)
+        try:
+            with self.editing:
+                return attempt(self.editor, requests, before=before, window=self.lm.max_length)
+        except OutOfMemory as error:
+            raise OutOfMemory(
+                f"{error}; where it fits, this run goes on with: {self.keeper.command}"
+            ) from error
 
     def _pass_news_on(self) -> None:
         for text in self.lm.news():

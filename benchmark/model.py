@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import json
 import math
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +18,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
+from ..editors._cache_files import replacing
 from ..editors._fingerprint import weights_sha256
+from ..editors._head import check_head
 from ..editors._hook import compute_in_float32
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import file_sha256
 from ..tasks.tokenization import Tokenizer
 from .aliases import model_aliases
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,12 @@ def load_model(
         trust_remote_code: Whether Python code that comes with the model may run.
 
     Raises:
-        InputError: the model is unknown, not installed, not downloadable, not loadable, needs code
-            of its own that it may not run, or holds weights that are not finite.
+        InputError: there is no such type, or the model is unknown, not installed, not downloadable,
+            not loadable, needs code of its own that it may not run, holds weights that are not
+            finite, or gives logits that its head alone does not.
     """
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype {dtype!r}: {', '.join(DTYPES)}")
     place = locate_model(name, cache_dir=cache_dir)
     transformers_logging.disable_progress_bar()
     try:
@@ -101,6 +105,7 @@ def load_model(
     if (broken := _not_finite(model)) is not None:
         raise InputError(f"model {name!r}: {broken} holds NaN or infinity: nothing can be measured")
     model.eval()
+    check_head(model)
     revision = getattr(model.config, "_commit_hash", None)
     # A folder's own name is enough for a result; where it lies is nobody else's business.
     short = Path(name).resolve().name if Path(name).is_dir() else name
@@ -184,15 +189,10 @@ def _convert(source: Path, folder: Path) -> None:
     # The saved weights are plain float32: nothing may take them for quantised ones.
     vars(model.config).pop("quantization_config", None)
     vars(model)["hf_quantizer"] = None
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-    model.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    try:
-        temporary.replace(folder)
-    except OSError:
-        shutil.rmtree(temporary)  # another process was faster
-        json.loads((folder / "config.json").read_text())
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
 
 
 def keep_in_float32(model: PreTrainedModel, names: Sequence[str]) -> None:

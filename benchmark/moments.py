@@ -33,6 +33,7 @@ def precompute(
     mom2_dtype: str,
     trust_remote_code: bool = False,
     device: str | None,
+    dtype: str = "float32",
     cache_dir: Path,
     observer: Observer,
 ) -> list[MomentSummary]:
@@ -40,12 +41,13 @@ def precompute(
 
     Args:
         model: Alias, hub id or folder.
-        source: Text, as in `editors/_moments.py`.
+        source: Text, as in `editors/_moment_text.py`.
         num_tokens: Tokens to average over; None takes 10 * d_ff.
         layers: Which layers; None takes those of all editors that need them.
         mom2_dtype: float32 or float64.
         trust_remote_code: Whether code that comes with the model may run.
         device: Torch device.
+        dtype: Type of the model's weights, as the run will load them.
         cache_dir: Folder of the cache.
         observer: Told about progress.
 
@@ -57,7 +59,7 @@ def precompute(
     loaded = load_model(
         model,
         device=device,
-        dtype="float32",
+        dtype=dtype,
         cache_dir=cache_dir,
         trust_remote_code=trust_remote_code,
     )
@@ -79,6 +81,7 @@ def precompute(
         source=source,
         num_tokens=num_tokens,
         dtype=mom2_dtype,
+        weights=loaded.weights_sha256,
         cache_dir=cache_dir,
         progress=observer.working,
     )

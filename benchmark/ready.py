@@ -66,6 +66,7 @@ def make_ready(
         cache_dir=config.cache_dir,
         progress=observer.working,
     )
+    editor.weights_sha256 = loaded.weights_sha256
     clock = Clock(loaded.model.device)
     with clock:
         record = editor.prepare()

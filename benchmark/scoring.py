@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..editors import Editor
+from ..editors._head import output_logits
 from ..editors._memory import Budget
-from ..editors._values import output_logits
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Pair
 from .lower import LowerStates

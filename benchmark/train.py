@@ -13,12 +13,11 @@ from pydantic import ValidationError
 from ..editors import get_editor, resolve_hparams
 from ..editors._architecture import Architecture
 from ..tasks import EditCase
-from ..tasks.edits import STREAMS, load_stream
+from ..tasks.edits import FILES, STREAMS, load_stream
 from ..tasks.errors import InputError, unknown_name
-from ..tasks.requests import counterfact_case, edit_row_case, zsre_case
 from ..tasks.sources import Source, read_records, recording
 from ..tasks.yamltext import key_values
-from .model import load_model
+from .model import keep_in_float32, load_model
 from .observer import Observer
 
 HELD_BACK = 1000
@@ -27,26 +26,7 @@ SAMPLE = 1
 """The order whose start that is: the default of a run."""
 
 
-class _Set(NamedTuple):
-    files: tuple[str, ...]
-    read: Callable[[Any, str, int], EditCase | None]
-    """From a record, its place for messages and its position in the file to the case."""
-
-
-SETS: dict[str, _Set] = {
-    "counterfact": _Set(
-        ("counterfact.json", "counterfact.jsonl"),
-        lambda record, where, _: counterfact_case(record, where=where),
-    ),
-    "counterfact-edits": _Set(
-        ("counterfact_all_edits.jsonl",),
-        lambda record, where, _: edit_row_case(record, where=where),
-    ),
-    "zsre": _Set(
-        ("zsre_mend_train.json", "zsre.jsonl"),
-        lambda record, where, position: zsre_case(record, where=where, case_id=position),
-    ),
-}
+SETS = {**FILES, "zsre": FILES["zsre"]._replace(names=("zsre_mend_train.json", "zsre.jsonl"))}
 """What can be trained on: files and how to read them."""
 
 
@@ -90,7 +70,7 @@ def training_data(
         if name not in SETS:
             raise unknown_name("training data", name, SETS)
     with recording() as digests:
-        paths = {name: source.require(*SETS[name].files) for name in names}
+        paths = {name: source.require(*SETS[name].names) for name in names}
         trained = dict(digests)
     kept = _held_back_subjects(source, set(trained.values()), held_back)
     found = [
@@ -174,6 +154,7 @@ def train_editor(
     restart: bool,
     trust_remote_code: bool = False,
     device: str | None,
+    dtype: str = "float32",
     cache_dir: Path,
     from_pt: Path | None,
     observer: Observer,
@@ -193,6 +174,7 @@ def train_editor(
         restart: Begin anew, whatever is there.
         trust_remote_code: Whether code that comes with the model may run.
         device: Torch device.
+        dtype: Type of the model's weights, as runs will load them.
         cache_dir: Where the trained network is kept.
         from_pt: Convert this file instead of training.
         observer: Told about progress.
@@ -218,7 +200,7 @@ def train_editor(
     loaded = load_model(
         model,
         device=device,
-        dtype="float32",
+        dtype=dtype,
         cache_dir=cache_dir,
         trust_remote_code=trust_remote_code,
     )
@@ -231,9 +213,11 @@ def train_editor(
         cache_dir=cache_dir,
         progress=observer.working,
     )
+    editor.weights_sha256 = loaded.weights_sha256
     if from_pt is not None:
-        return TrainingOutcome(editor.convert(from_pt), [f"converted {from_pt}"])
+        return TrainingOutcome(editor.convert(from_pt, restart=restart), [f"converted {from_pt}"])
     assert chosen is not None
+    keep_in_float32(loaded.model, editor.edited_parameters())
     observer.note(
         f"training on {len(chosen.cases)} facts, validating with {len(chosen.validation)}"
     )

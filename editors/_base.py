@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..tasks import EditRequest
 
@@ -43,6 +45,16 @@ class ModelShape:
     """Width of the residual stream."""
     d_ff: int
     """Width of the MLP's inner layer: the length of a key."""
+
+
+def _rising(layers: list[int]) -> list[int]:
+    if any(after <= before for before, after in itertools.pairwise(layers)):
+        raise ValueError(f"{layers}: name each layer once, from the lowest up")
+    return layers
+
+
+Layers = Annotated[list[int], Field(min_length=1), AfterValidator(_rising)]
+"""Several layers: editors go through them from the lowest up, and change each once."""
 
 
 class Hparams(BaseModel):
@@ -110,6 +122,16 @@ class Editor(ABC):
         self.seed = seed
         self.cache_dir = cache_dir
         self.progress = progress
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Digest of the unedited model's weights, by which caches know it.
+
+        A run sets it to the digest of the model as loaded.
+        """
+        from ._fingerprint import weights_sha256
+
+        return weights_sha256(self.model)
 
     def prepare(self) -> dict[str, Any]:
         """Compute, on the unedited model, what edits need; return what the run records of it."""

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from ..tasks.errors import InputError
 from ..tasks.requests import SLOT, EditRequest
-from ..tasks.tokenization import Tokenizer
+from ..tasks.tokenization import Tokenizer, encode
 
 BARE = SLOT
 """The template that adds nothing."""
@@ -35,7 +35,7 @@ def document_start(tokenizer: Tokenizer) -> str:
 def sample_texts(
     model: PreTrainedModel,
     tokenizer: Tokenizer,
-    openings: Sequence[str],
+    openings: Sequence[Sequence[int]],
     *,
     num_tokens: int,
     seed: int,
@@ -44,19 +44,19 @@ def sample_texts(
 
     At least one token is sampled, however long the opening.
 
-    Every opening must have the same number of tokens, so that no row is padded. Global random
+    Openings are token ids, all of the same number, so that no row is padded. Global random
     state is left as found.
 
     Raises:
         InputError: the model gives no probabilities to sample from.
     """
-    ids = [tokenizer(text, add_special_tokens=False).input_ids for text in openings]
-    new_tokens = max(1, num_tokens - len(ids[0]))
-    rows = torch.tensor(ids, device=model.device)
+    new_tokens = max(1, num_tokens - len(openings[0]))
+    rows = torch.tensor(openings, device=model.device)
     with torch.no_grad():
         if not bool(model(rows).logits.isfinite().all()):
+            text = tokenizer.decode(openings[0])
             raise InputError(
-                f"the model gives NaN or infinity for {openings[0]!r}, before any edit: "
+                f"the model gives NaN or infinity for {text!r}, before any edit: "
                 "it is broken, or --dtype is too narrow for it"
             )
     with torch.random.fork_rng(devices=_cuda_devices(model)), torch.no_grad():
@@ -100,7 +100,7 @@ def rome_templates(
         lengths: Pairs (tokens, texts); tokens count the document start, as in the released code.
         seed: Seed of the sampling.
     """
-    start = document_start(tokenizer)
+    start = [tokenizer.convert_tokens_to_ids(document_start(tokenizer))]
     templates = [BARE]
     for index, (num_tokens, num_texts) in enumerate(lengths):
         texts = sample_texts(
@@ -115,7 +115,9 @@ def memit_templates(
 ) -> list[str]:
     """Return the bare template and one text for each of MEMIT's five opening words."""
     texts = [
-        sample_texts(model, tokenizer, [word], num_tokens=num_tokens, seed=seed + index)[0]
+        sample_texts(
+            model, tokenizer, [encode(tokenizer, word)], num_tokens=num_tokens, seed=seed + index
+        )[0]
         for index, word in enumerate(MEMIT_OPENINGS)
     ]
     return [BARE, *(as_template(text) for text in texts)]

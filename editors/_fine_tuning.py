@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 from ..tasks import EditRequest
 from ..tasks.tokenization import Tokenizer, encode_pair
 from ._architecture import Architecture
-from ._base import EditReport, Hparams
+from ._base import EditReport, Hparams, Layers
+from ._head import output_logits
 from ._keys import right_pad
 from ._trace import frozen, record, start_at
-from ._values import output_logits
 
 Objective = Literal["prompt_last", "target_new"]
 
@@ -35,7 +35,7 @@ class TrainingHparams(Hparams):
 class FineTuningHparams(TrainingHparams):
     """Hyper-parameters of fine-tuning weights themselves, as run by Meng et al. 2022."""
 
-    layers: list[int] = Field(min_length=1)
+    layers: Layers
     objective: Objective = "prompt_last"
     """Whether target tokens are all scored from the prompt's last position, as the published code
     does, or each behind those before it, as is right."""

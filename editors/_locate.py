@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ._architecture import Architecture
-from ._base import Editor, Hparams, ModelShape
+from ._base import Editor, Hparams, Layers, ModelShape
 from ._moments import SecondMoment, second_moments
 from ._values import ValueSettings
 
@@ -18,7 +18,7 @@ from ._values import ValueSettings
 class LocateHparams(Hparams):
     """Hyper-parameters of ROME and MEMIT, under the names of their published files."""
 
-    layers: list[int] = Field(min_length=1)
+    layers: Layers
     """Layers whose down-projection is edited."""
     v_num_grad_steps: int = Field(20, ge=1)
     v_lr: float = Field(0.5, gt=0)
@@ -57,6 +57,7 @@ def moments_for(
         source=hparams.mom2_source,
         num_tokens=hparams.mom2_n_tokens,
         dtype=hparams.mom2_dtype,
+        weights=editor.weights_sha256,
         cache_dir=editor.cache_dir,
         progress=editor.progress,
     )

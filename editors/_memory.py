@@ -10,6 +10,10 @@ import torch
 from ..tasks.errors import InputError
 
 
+class OutOfMemory(InputError):
+    """Memory does not hold what must be run at once: no fact's fault, and the end of a run."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on the GPU or the CPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
@@ -48,7 +52,7 @@ class Budget:
                 done it must leave nothing that counts.
 
         Raises:
-            InputError: memory does not hold a single item.
+            OutOfMemory: memory does not hold a single item.
         """
         left = list(items)
         while left:
@@ -67,7 +71,7 @@ class Budget:
             if not is_out_of_memory(error):
                 raise
             if len(batch) == 1:
-                raise InputError(
+                raise OutOfMemory(
                     f"out of memory with a single {self.what}: use a smaller model, --dtype "
                     "bfloat16, or a device with more memory"
                 ) from error

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..tasks.errors import InputError
+from ._cache_files import replacing
 from ._hypernetwork import Hypernetwork, Matrix
 
 _HEADER = "mend"
@@ -55,13 +56,30 @@ def checkpoint_path(cache_dir: Path, weights_sha256: str, matrices: Sequence[Mat
     return cache_dir / "mend" / f"{digest}.safetensors"
 
 
+def training_path(path: Path) -> Path:
+    """Return where the state of the training lies that a network at `path` comes from."""
+    return path.with_suffix(".training.safetensors")
+
+
+def refuse_to_replace(path: Path) -> None:
+    """Keep what took hours to make.
+
+    Raises:
+        InputError: there is a network already.
+    """
+    if path.is_file():
+        raise InputError(f"{path} is there already: --restart replaces it")
+
+
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
-    """Write a file; readers see the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
+    """Write a file; readers see the old one or the whole new one.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     copies = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(copies, temporary, {_HEADER: header.model_dump_json()})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file(copies, temporary, {_HEADER: header.model_dump_json()})
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Header]:

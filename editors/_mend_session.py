@@ -10,7 +10,14 @@ from torch import Tensor
 
 from ..tasks.errors import InputError
 from ._base import Progress
-from ._mend_checkpoint import Header, load_checkpoint, load_network, save_checkpoint
+from ._mend_checkpoint import (
+    Header,
+    load_checkpoint,
+    load_network,
+    refuse_to_replace,
+    save_checkpoint,
+    training_path,
+)
 from ._mend_training import Scores, Trainer
 
 
@@ -56,10 +63,10 @@ def run_training(
     Raises:
         InputError: what lies at `path` comes from another training.
     """
-    state = path.with_suffix(".training.safetensors")
+    state = training_path(path)
     if restart or not (state.is_file() and path.is_file()):
-        if path.is_file() and not restart:
-            raise InputError(f"{path} is there already: --restart replaces it")
+        if not restart:
+            refuse_to_replace(path)
         trainer.normalise(progress)
         scores = trainer.validate()
         note(f"untrained  {scores.text()}")

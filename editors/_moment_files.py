@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..tasks.errors import InputError
+from ._cache_files import replacing
 
 
 class Saved(NamedTuple):
@@ -29,15 +30,10 @@ def save_tensors(path: Path, saved: Saved) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    temporary = path.with_suffix(".tmp")
     texts = {key: str(value) for key, value in saved.metadata.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = {name: tensor.cpu().contiguous() for name, tensor in saved.tensors.items()}
+    whole = {name: tensor.cpu().contiguous() for name, tensor in saved.tensors.items()}
+    with replacing(path) as temporary:
         save_file(whole, temporary, texts)
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot write {path} ({error}): choose another --cache-dir") from None
 
 
 def load_moment(path: Path, d_ff: int) -> Saved | None:

@@ -1,22 +1,11 @@
-"""Second moments C = E[k k^T] of the keys of a layer, over plain text: estimated once, cached.
-
-The text decides what an edit spares. A source is written as one word:
-
-    bundled        plain English prose written for this project
-    PATH           a text file, documents separated by blank lines
-    hub:DATASET    a data set with a `text` column, e.g. hub:wikimedia/wikipedia/20231101.en
-    npz:DIR        the `.npz` files that the authors of ROME and MEMIT publish
-    auto           bundled where it is long enough for the model, else Wikipedia from the hub
-"""
+"""Second moments C = E[k k^T] of the keys of a layer, over plain text: estimated once, cached."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -24,23 +13,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..tasks.errors import InputError
-from ..tasks.sources import file_sha256, read_text
-from ..tasks.tokenization import Tokenizer, encode
+from ..tasks.sources import file_sha256
+from ..tasks.tokenization import Tokenizer
 from ._architecture import Architecture, oriented
 from ._base import Progress, silent
 from ._fingerprint import weights_sha256
 from ._keys import right_pad
 from ._moment_files import Saved, load_moment, load_partial, read_npz, save_tensors
+from ._moment_text import MomentText
 from ._trace import by_row, record
 
-WIKIPEDIA = "hub:wikimedia/wikipedia/20231101.en"
 MAX_DOCUMENT_TOKENS = 512
 BATCH_TOKENS = 2048
 SAVE_EVERY_BATCHES = 50
-DOCUMENT_SEED = 1
-"""Documents are read in a shuffled order; ROME's code shuffles with this seed."""
-CHARACTERS_PER_TOKEN = 8
-"""Generous: how much text is fetched for the tokens that are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +114,7 @@ def second_moments(
     source: str = "auto",
     num_tokens: int | None = None,
     dtype: str = "float32",
+    weights: str | None = None,
     cache_dir: Path,
     progress: Progress = silent,
 ) -> dict[int, SecondMoment]:
@@ -139,9 +125,10 @@ def second_moments(
         tokenizer: Its tokenizer.
         architecture: Where it keeps its layers.
         layers: Which layers.
-        source: See the module's docstring.
+        source: See `_moment_text`.
         num_tokens: Keys to average; None takes ten for each of the d_ff dimensions.
         dtype: Type of the sums: float32 (as published) or float64.
+        weights: Digest of the model's weights, where it is known.
         cache_dir: Folder of the cache; its key is made of everything that changes the estimate.
         progress: Told about tokens done.
 
@@ -157,11 +144,10 @@ def second_moments(
     wanted = num_tokens or 10 * d_ff
     # ROME's code truncates documents to the context window; half a thousand tokens are plenty.
     longest = min(MAX_DOCUMENT_TOKENS, model.config.max_position_embeddings)
-    source, documents = _choose_text(tokenizer, source, wanted, longest)
-    text_sha256 = hashlib.sha256("\n\n".join(documents).encode()).hexdigest()
+    text = MomentText.choose(tokenizer, source, wanted, longest)
     key = {
-        "weights": weights_sha256(model),
-        "text": text_sha256,
+        "weights": weights or weights_sha256(model),
+        "text": text.key,
         "tokens": wanted,
         "dtype": dtype,
         "document_tokens": longest,
@@ -172,8 +158,9 @@ def second_moments(
     kept = {layer: load_moment(path, d_ff) for layer, path in paths.items()}
     missing = [layer for layer, found in kept.items() if found is None]
     if missing:
+        rows = text.rows()
+        key["text_sha256"] = text.sha256
         partial = folder / f"{_digest({**key, 'layers': missing})}.partial.safetensors"
-        rows = _cut(tokenizer, documents, wanted, longest)
         sums = _accumulate(
             model, architecture, missing, rows, getattr(torch, dtype), partial, progress
         )
@@ -198,8 +185,9 @@ def second_moments(
             )
             save_tensors(path, saved)
         smallest, largest = tensors["eigenvalues"].tolist()
+        text_sha256 = str(saved.metadata.get("text_sha256", text.key))
         found[layer] = SecondMoment(
-            tensors["moment"], layer, wanted, source, text_sha256, (smallest, largest)
+            tensors["moment"], layer, wanted, text.source, text_sha256, (smallest, largest)
         )
     return found
 
@@ -212,74 +200,6 @@ def _extremes(matrix: Tensor, device: torch.device) -> tuple[float, float]:
 
 def _digest(key: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _choose_text(
-    tokenizer: Tokenizer, source: str, wanted: int, longest: int
-) -> tuple[str, list[str]]:
-    if source == "auto":
-        bundled = _documents("bundled", wanted)
-        if sum(map(len, _cut(tokenizer, bundled, wanted, longest))) == wanted:
-            return "bundled", bundled
-        source = WIKIPEDIA
-    documents = _documents(source, wanted)
-    have = sum(map(len, _cut(tokenizer, documents, wanted, longest)))
-    if have < wanted:
-        raise InputError(
-            f"text {source!r} has {have} tokens, mom2_n_tokens asks for {wanted}: "
-            "give a longer text, or ask for fewer"
-        )
-    return source, documents
-
-
-def _documents(source: str, wanted: int) -> list[str]:
-    if source.startswith("hub:"):
-        documents = _hub_documents(source.removeprefix("hub:"), wanted * CHARACTERS_PER_TOKEN)
-    else:
-        path = Path(source)
-        if source == "bundled":
-            path = Path(str(files("seqedit_bench.tasks"))) / "data" / "prose.txt"
-        try:
-            text = read_text(path)
-        except InputError as error:
-            raise InputError(f"text file {error}") from None
-        documents = [block.strip() for block in text.split("\n\n") if block.strip()]
-    random.Random(DOCUMENT_SEED).shuffle(documents)
-    return documents
-
-
-def _hub_documents(name: str, characters: int) -> list[str]:
-    from datasets import load_dataset
-
-    path, _, config = name.rpartition("/") if name.count("/") == 2 else (name, "", "")
-    try:
-        rows = load_dataset(path, config or None, split="train", streaming=True)
-        documents: list[str] = []
-        for row in rows:
-            documents.append(row["text"])
-            characters -= len(documents[-1])
-            if characters <= 0:
-                break
-        return documents
-    except Exception as error:
-        raise InputError(
-            f"cannot read the text of {name!r} ({type(error).__name__}: {str(error)[:120]}): "
-            "give a text file instead (moments --text FILE, or --hparams mom2_source=FILE)"
-        ) from error
-
-
-def _cut(
-    tokenizer: Tokenizer, documents: Sequence[str], wanted: int, longest: int
-) -> list[list[int]]:
-    """Return token ids of documents, at most `wanted` in all, shortest first (less padding)."""
-    rows: list[list[int]] = []
-    for document in documents:
-        row = encode(tokenizer, document)[: min(longest, wanted)]
-        rows.append(row)
-        wanted -= len(row)
-        if wanted == 0:
-            break
-    return sorted(rows, key=len)
 
 
 @torch.no_grad()

@@ -114,16 +114,23 @@ class SpreadEditor(SolvesValues[_H]):
 
         Both come from the weights as they are now, earlier layers' changes included.
         """
-        keys, outputs = keys_and_layer_output(
-            self.model,
-            self._architecture,
-            layer,
-            self.hparams.layers[-1],
-            [row for group in rows for row in group],
-        )
-        per_request = keys.double().split(len(self._templates))
-        mean = torch.stack([mean_key_by_kind(group) for group in per_request])
-        return mean, outputs[:: len(self._templates)].double()
+        found: dict[int, tuple[Tensor, Tensor]] = {}
+
+        def read(batch: Sequence[int]) -> None:
+            keys, outputs = keys_and_layer_output(
+                self.model,
+                self._architecture,
+                layer,
+                self.hparams.layers[-1],
+                [row for index in batch for row in rows[index]],
+            )
+            means = map(mean_key_by_kind, keys.double().split(len(self._templates)))
+            bare = outputs[:: len(self._templates)].double()
+            found.update(zip(batch, zip(means, bare, strict=True), strict=True))
+
+        self._facts_together.run(range(len(rows)), lambda left, many: left[:many], read)
+        keys, reached = zip(*(found[index] for index in range(len(rows))), strict=True)
+        return torch.stack(keys), torch.stack(reached)
 
     def direction(self, keys: Tensor) -> Tensor:
         key = mean_key_by_kind(keys)[:, None]

@@ -57,7 +57,7 @@ class SolvesValues(Editor, Generic[_H]):
     """Adds a change to a projection and returns the norm of what it added."""
 
     @cached_property
-    def _values_together(self) -> Budget:
+    def _facts_together(self) -> Budget:
         # Kept, so that memory that ran out once is not tried again with every call.
         return Budget(ANY_NUMBER, "fact")
 
@@ -92,5 +92,5 @@ class SolvesValues(Editor, Generic[_H]):
             layer=self.value_layer,
             site=self.site,
             settings=self.hparams.value_settings,
-            budget=self._values_together,
+            budget=self._facts_together,
         )

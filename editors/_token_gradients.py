@@ -11,9 +11,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from ..tasks.tokenization import Pair
+from ._head import output_logits
 from ._keys import right_pad
 from ._trace import Trace, by_row, frozen
-from ._values import output_logits
 
 
 class TokenGradients(NamedTuple):
@@ -44,7 +44,8 @@ def token_gradients(
         batch_size: Facts of one pass through the model.
 
     Returns:
-        Both by the modules' names, and the mean NLL per answer token of each fact, (facts,).
+        Both by the modules' names, and the mean NLL per answer token of each fact, (facts,); all
+        on the model's first device, wherever the modules are.
     """
     parts: dict[str, list[TokenGradients]] = {name: [] for name in modules}
     losses: list[Tensor] = []
@@ -84,15 +85,15 @@ def _one_batch(
     with Trace(modules, keep="input", edit=watch) as trace:
         hidden = model.base_model(
             input_ids=ids, attention_mask=mask, use_cache=False
-        ).last_hidden_state
+        ).last_hidden_state.to(device)
     logits = output_logits(model, hidden[row, column]).float()
     nll = functional.cross_entropy(logits, labels, reduction="none")
     gradients = torch.autograd.grad(nll.sum(), [outputs[name] for name in modules])
     count = len(pairs)
     found = {
         name: TokenGradients(
-            by_row(trace.kept[name].detach(), count)[row, column],
-            by_row(gradient, count)[row, column],
+            by_row(trace.kept[name].detach().to(device), count)[row, column],
+            by_row(gradient.to(device), count)[row, column],
         )
         for name, gradient in zip(modules, gradients, strict=True)
     }

@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 
 from ..tasks.tokenization import Tokenizer, encode, encode_pair
 from ._architecture import Architecture
+from ._head import output_logits
 from ._keys import right_pad
 from ._trace import Trace, by_row, record, start_at
-from ._values import output_logits
 
 
 class Text(NamedTuple):
@@ -119,7 +119,7 @@ class Upper:
             ).last_hidden_state
         rows = [row for row, text in enumerate(texts) for _ in text.reads]
         columns = [column for text in texts for column in text.reads]
-        return states[rows, columns]
+        return states[rows, columns].to(self.model.device)
 
     def log_probs(self, hidden: Tensor) -> Tensor:
         """Return next-token log-probabilities, (reads, vocabulary)."""
@@ -142,9 +142,13 @@ class Upper:
         with torch.enable_grad(), Trace(self.modules, keep="input", edit=probe) as trace:
             losses = mean_nll(texts, self.log_probs(self.reads(texts, below)))
             gradients = torch.autograd.grad(losses.sum(), list(probes.values()))
-        rows = len(texts)
+        # A model may be spread over devices: all pieces go where the first one is.
+        rows, device = len(texts), self.model.device
         found = {
-            name: Pieces(by_row(trace.kept[name].detach(), rows), by_row(gradient, rows))
+            name: Pieces(
+                by_row(trace.kept[name].detach().to(device), rows),
+                by_row(gradient.to(device), rows),
+            )
             for name, gradient in zip(probes, gradients, strict=True)
         }
         return found, losses.detach()
@@ -160,8 +164,9 @@ class Upper:
 
         def add(name: str, output: Tensor) -> Tensor:
             update = updates[name]
-            scores = by_row(seen.kept[name], len(owner)) @ update.inputs[owner].mT
-            return output + (scores @ update.outputs[owner]).view_as(output)
+            read = seen.kept[name].to(update.inputs.device)
+            scores = by_row(read, len(owner)) @ update.inputs[owner].mT
+            return output + (scores @ update.outputs[owner]).view_as(output).to(output)
 
         # The first trace's hooks run before the second's: what goes in is known when it is needed.
         with Trace(self.modules, keep="input") as seen, Trace(self.modules, edit=add):

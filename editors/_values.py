@@ -25,6 +25,7 @@ from ..tasks.requests import SLOT, EditRequest
 from ..tasks.tokenization import Tokenizer, encode, encode_pair, last_token_of_span
 from ._architecture import Architecture
 from ._contexts import fill
+from ._head import output_logits
 from ._keys import right_pad
 from ._memory import Budget
 from ._trace import Trace, by_row, cache_argument, frozen, start_at
@@ -108,7 +109,7 @@ def optimise_values(
         One value a request, in order. A loss that is not finite is reported, not raised.
 
     Raises:
-        InputError: memory does not hold a single request.
+        OutOfMemory: memory does not hold a single request.
         RequestError: a request has no position that could be edited, or does not fit the window.
     """
     window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -312,15 +313,6 @@ class _Reach:
         kl = (now.exp() * (now - self.base_log_probs)).sum(1)
         per_kl = torch.zeros(count, device=kl.device).index_add(0, self.owner[self.kl_rows], kl)
         return per_request, per_kl
-
-
-def output_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """Apply the language-model head to final hidden states (..., d_model), soft-capped if it is."""
-    head = model.get_output_embeddings()
-    assert head is not None, "a causal language model has a head"
-    logits = head(hidden).to(hidden.device)
-    cap = getattr(model.config, "final_logit_softcapping", None)
-    return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
 def _descend(reach: _Reach, count: int, settings: ValueSettings) -> list[Value]:

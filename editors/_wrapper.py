@@ -72,6 +72,7 @@ class Wrapper(Editor, Generic[_S]):
         return self.base.core if isinstance(self.base, Wrapper) else self.base
 
     def prepare(self) -> dict[str, Any]:
+        self.base.weights_sha256 = self.weights_sha256
         record = self.base.prepare()
         code = inspect.getsourcefile(self.base_class)
         # A run keeps the digest of its editor's file; here that is only the wrapper's.

@@ -23,9 +23,9 @@ from ..tasks.tokenization import Pair, encode_pair
 from ._architecture import Architecture, oriented
 from ._base import Editor, EditReport, Hparams, ModelShape
 from ._codebook import Action, Codebook
+from ._head import output_logits
 from ._hook import install
 from ._trace import by_row, frozen, record, start_at
-from ._values import output_logits
 
 
 class GRACEHparams(Hparams):
@@ -75,10 +75,12 @@ class GRACE(Editor):
         name = names[self.hparams.module](self._layer)
         self._module = self.model.get_submodule(name)
         d_out, d_in = oriented(self._module).shape
-        self._codebook = Codebook(d_in, d_out, self.model.device)
+        # A model may be spread over devices: the hook works where its module is.
+        self._device = self._module.get_parameter("weight").device
+        self._codebook = Codebook(d_in, d_out, self._device)
         self._random = torch.Generator().manual_seed(self.seed)
-        self._ends = torch.zeros(0, dtype=torch.long)
-        self._chosen = torch.zeros(0, dtype=torch.long)
+        self._ends = torch.zeros(0, dtype=torch.long, device=self._device)
+        self._chosen = torch.zeros(0, dtype=torch.long, device=self._device)
         self._announced = False
         self._learning: Tensor | None = None
         self.shares_prefixes = self.hparams.replace == "last"
@@ -113,14 +115,13 @@ class GRACE(Editor):
     def _at_module(self, ids: Tensor, keep: Literal["input", "output"]) -> Tensor:
         """Return what the hooked module reads or gives for one row, (positions, width)."""
         kept = record(self.model, {"module": self._module}, keep=keep, input_ids=ids)
-        return by_row(kept["module"], 1)[0]
+        return by_row(kept["module"], 1)[0].to(self._device)
 
     def _learn(self, start: Tensor, ids: Tensor, pair: Pair) -> tuple[Tensor, dict[str, float]]:
         """Descend from a value to one that brings out the target, through the hook itself."""
         value = start.clone().requires_grad_(True)
         # Adam starts afresh with every edit, as published.
         optimiser = torch.optim.Adam([value], lr=self.hparams.lr)
-        labels = torch.tensor(pair.continuation, device=ids.device)
         end = len(pair.context) - 1
         below = None
         if self._layer > 0:
@@ -129,10 +130,11 @@ class GRACE(Editor):
         losses = []
         with frozen(self.model), self._everywhere(value):
             for _ in range(self.hparams.num_steps):
-                self.next_rows(torch.tensor([end], device=ids.device))
+                self.next_rows(torch.tensor([end]))
                 with start_at(self.model, self._architecture, self._layer, below):
                     hidden = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
                 logits = output_logits(self.model, hidden[0, end:]).float()
+                labels = torch.tensor(pair.continuation, device=logits.device)
                 loss = functional.cross_entropy(logits, labels)
                 losses.append(loss.item())
                 optimiser.zero_grad()
@@ -154,8 +156,8 @@ class GRACE(Editor):
         if ends is None:
             self._ends = torch.full_like(self._ends, -1)
         else:
-            self._ends = ends
-            self._chosen = torch.full_like(ends, -1)
+            self._ends = ends.to(self._device)
+            self._chosen = torch.full_like(self._ends, -1)
         self._announced = True
 
     def hit_rows(self) -> list[bool]:

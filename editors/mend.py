@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +22,7 @@ from ..tasks import EditCase, EditRequest
 from ..tasks.errors import InputError
 from ..tasks.sources import file_sha256
 from ._architecture import Architecture, add_update, oriented
-from ._base import Editor, EditReport, Hparams, ModelShape
-from ._fingerprint import weights_sha256
+from ._base import Editor, EditReport, Hparams, Layers, ModelShape
 from ._hypernetwork import Hypernetwork, Matrix, Normaliser
 from ._mend_checkpoint import (
     Header,
@@ -30,7 +30,9 @@ from ._mend_checkpoint import (
     convert_pt,
     load_checkpoint,
     load_network,
+    refuse_to_replace,
     save_checkpoint,
+    training_path,
 )
 from ._mend_session import Trained, run_training
 from ._mend_training import Example, Trainer, TrainingSettings, prose_texts
@@ -43,7 +45,7 @@ _OUT_FIRST = frozenset({"gpt2"})
 
 
 class MENDHparams(Hparams):
-    layers: list[int] = Field(min_length=1)
+    layers: Layers
     """Blocks whose two MLP projections are edited."""
     mend_mode: Literal["correct", "harness"] = "correct"
     lr_scale: float = 1.0
@@ -71,7 +73,6 @@ class MEND(Editor):
     """What `train` takes."""
 
     def prepare(self) -> dict[str, Any]:
-        self._look()
         if self.hparams.checkpoint == UNTRAINED:
             self._network = self._new_network()
             header, origin = None, {"checkpoint": UNTRAINED}
@@ -156,11 +157,9 @@ class MEND(Editor):
         Raises:
             InputError: what is there comes from another training.
         """
-        self._look()
         network = self._new_network(seed=settings.seed)
-        digest = weights_sha256(self.model)
         header = Header(
-            weights_sha256=digest,
+            weights_sha256=self.weights_sha256,
             matrices=self._names(),
             rank=self.hparams.rank,
             provenance={
@@ -187,7 +186,7 @@ class MEND(Editor):
             )
             return run_training(
                 trainer,
-                path=checkpoint_path(self.cache_dir, digest, self._matrices),
+                path=self.default_path(),
                 header=header,
                 steps=steps,
                 restart=restart,
@@ -226,43 +225,56 @@ class MEND(Editor):
             )
         return examples
 
-    def convert(self, source: Path) -> Path:
+    def convert(self, source: Path, *, restart: bool = False) -> Path:
         """Convert a published `.pt` checkpoint to where `prepare` looks for it; return that.
 
+        Args:
+            source: The checkpoint.
+            restart: Replace what is there, the state of an unfinished training included.
+
         Raises:
-            InputError: the file holds more than tensors, or is for other matrices.
+            InputError: there is a network already, or the file holds more than tensors, or is for
+                other matrices.
         """
-        self._look()
+        path = self.default_path()
+        if not restart:
+            refuse_to_replace(path)
         tensors, rank = convert_pt(source, self._matrices)
         provenance = {"converted_from": source.name, "converted_sha256": file_sha256(source)}
-        path = self.default_path()
         header = Header(
             weights_sha256=None, matrices=self._names(), rank=rank, provenance=provenance
         )
+        # Or the next training would go on from there, and replace the network.
+        training_path(path).unlink(missing_ok=True)
         save_checkpoint(path, tensors, header)
         return path
 
     def default_path(self) -> Path:
         """Return where the network trained for this model and these layers lies."""
-        return checkpoint_path(self.cache_dir, weights_sha256(self.model), self._matrices)
+        return checkpoint_path(self.cache_dir, self.weights_sha256, self._matrices)
 
     def _names(self) -> list[str]:
         return [matrix.name for matrix in self._matrices]
 
-    def _look(self) -> None:
-        """Find the matrices, in the order in which the published checkpoints keep their rates."""
+    @cached_property
+    def _matrices(self) -> list[Matrix]:
+        """The edited matrices, in the order in which the published checkpoints keep their rates."""
         architecture = Architecture.of(self.model)
-        self._matrices: list[Matrix] = []
-        layers = sorted(self.hparams.layers)
-        for layer in layers:
+        found = []
+        for layer in self.hparams.layers:
             architecture.mlp_out(self.model, layer)  # says which layers there are
             names = [architecture.mlp_in_name(layer), architecture.mlp_out_name(layer)]
             if architecture.model_type in _OUT_FIRST:
                 names.reverse()
             for name in names:
                 d_out, d_in = oriented(self.model.get_submodule(name)).shape
-                self._matrices.append(Matrix(name, d_in, d_out))
-        self._upper = Upper(self.model, architecture, layers[0], self._names())
+                found.append(Matrix(name, d_in, d_out))
+        return found
+
+    @cached_property
+    def _upper(self) -> Upper:
+        architecture = Architecture.of(self.model)
+        return Upper(self.model, architecture, self.hparams.layers[0], self._names())
 
     def _new_network(self, *, rank: int | None = None, seed: int | None = None) -> Hypernetwork:
         network = Hypernetwork(
@@ -275,8 +287,8 @@ class MEND(Editor):
 
     def _load(self) -> tuple[Header, dict[str, Any]]:
         given = self.hparams.checkpoint
-        digest = weights_sha256(self.model)
-        path = Path(given) if given else checkpoint_path(self.cache_dir, digest, self._matrices)
+        digest = self.weights_sha256
+        path = Path(given) if given else self.default_path()
         if given is None and not path.is_file():
             raise InputError(
                 "MEND is not trained for this model and these layers: train it first "

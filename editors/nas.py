@@ -31,8 +31,8 @@ from ..tasks.edits import load_stream
 from ..tasks.errors import InputError, RequestError
 from ..tasks.sources import Source
 from ._base import Editor, Hparams, ModelShape
+from ._cache_files import replacing
 from ._contexts import BARE
-from ._fingerprint import weights_sha256
 from ._keys import keys_and_outputs, subject_rows
 from ._steps import SolvesValues
 from ._values import KL_TEMPLATE, Value
@@ -161,7 +161,7 @@ class NAS(Wrapper[NASHparams]):
         if self.settings.anchor is not None:
             return self.settings.anchor, {}
         key = {
-            "weights": weights_sha256(self.model),
+            "weights": self.weights_sha256,
             "vocabulary": len(self.tokenizer),
             "layer": self._solver.value_layer,
             "site": self._solver.site,
@@ -188,10 +188,8 @@ class NAS(Wrapper[NASHparams]):
         while len(norms) < len(self._pilots):
             pilots = self._pilots[len(norms) : len(norms) + PILOTS_AT_ONCE]
             norms += self._solve(pilots)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(norms))
-            temporary.replace(path)
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(norms))
             self.progress("pilot edits", len(norms), len(self._pilots))
         return norms
 

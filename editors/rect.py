@@ -93,7 +93,8 @@ class RECT(Wrapper[RECTHparams]):
         return float((live.double() - before.double()).norm())
 
     def edit(self, requests: Sequence[EditRequest]) -> EditReport:
-        if self._each_layer:
+        # A wrapper in between may write once more (PRUNE in place): that is masked too.
+        if self._each_layer and self.base is self.core:
             return self.base.edit(requests)
         parameters = {name: self.model.get_parameter(name) for name in self.edited_parameters()}
         before = {name: live.detach().clone() for name, live in parameters.items()}

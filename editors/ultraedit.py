@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -29,7 +29,7 @@ from ..tasks import EditRequest
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.tokenization import Pair, encode, encode_pair
 from ._architecture import Architecture, add_update, oriented
-from ._base import Editor, EditReport, Hparams, ModelShape
+from ._base import Editor, EditReport, Hparams, Layers, ModelShape
 from ._solve import update_along
 from ._token_gradients import Normaliser, TokenGradients, token_gradients
 
@@ -40,7 +40,7 @@ WARMUP_CONTEXT, WARMUP_ANSWER = 12, 2
 
 
 class UltraEditHparams(Hparams):
-    modules: dict[str, Annotated[list[int], Field(min_length=1)]] = Field(min_length=1)
+    modules: dict[str, Layers] = Field(min_length=1)
     """Which projections are edited in which layers: by their path inside a layer, or `mlp_out`."""
     lr: float = Field(1e-6, gt=0)
     """eta, step size of the outputs. Published for 7e9 parameters, small models need more."""
@@ -142,7 +142,11 @@ class UltraEdit(Editor):
         for (d_out, d_in), normaliser in self._normalisers.items():
             prefix = f"{d_out}x{d_in}."
             normaliser.load_state_dict(
-                {key.removeprefix(prefix): value for key, value in state.items() if prefix in key}
+                {
+                    key.removeprefix(prefix): value
+                    for key, value in state.items()
+                    if key.startswith(prefix)
+                }
             )
 
 

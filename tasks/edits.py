@@ -128,18 +128,25 @@ class _Records(NamedTuple):
     """How many more there are, whose question does not hold the subject exactly once."""
 
 
-_Reader = Callable[[Any, str, int], EditCase | None]
-"""From a record, its place for messages and its position in the file to the case."""
-_FILES: dict[str, tuple[tuple[str, ...], _Reader]] = {
-    "counterfact": (
+class RecordFiles(NamedTuple):
+    """Where records are, and how to read one."""
+
+    names: tuple[str, ...]
+    """Names of the file, the first that is there is read."""
+    read: Callable[[Any, str, int], EditCase | None]
+    """From a record, its place for messages and its position in the file to the case."""
+
+
+FILES = {
+    "counterfact": RecordFiles(
         ("counterfact.json", "counterfact.jsonl"),
         lambda record, where, _: counterfact_case(record, where=where),
     ),
-    "counterfact-edits": (
+    "counterfact-edits": RecordFiles(
         ("counterfact_all_edits.jsonl",),
         lambda record, where, _: edit_row_case(record, where=where),
     ),
-    "zsre": (
+    "zsre": RecordFiles(
         ("zsre_mend_eval.json", "zsre.jsonl"),
         lambda record, where, position: zsre_case(record, where=where, case_id=position),
     ),
@@ -147,7 +154,7 @@ _FILES: dict[str, tuple[tuple[str, ...], _Reader]] = {
 
 
 def _load(source: Source, name: str) -> _Records:
-    path = source.require(*_FILES[name][0])
+    path = source.require(*FILES[name].names)
     written = path.stat()
     return _read_records(path, name, (written.st_mtime_ns, written.st_size))
 
@@ -155,7 +162,7 @@ def _load(source: Source, name: str) -> _Records:
 @functools.lru_cache(maxsize=8)
 def _read_records(path: Path, name: str, version: object) -> _Records:
     """Read a file once, however many tasks ask about it; `version` changes with the file."""
-    read = _FILES[name][1]
+    read = FILES[name].read
     found = [
         read(record, where, position) for position, (where, record) in enumerate(read_records(path))
     ]
@@ -207,7 +214,7 @@ def _counterfact_subjects(source: Source, records: _Records) -> tuple[list[int],
     official = order_hash(unique) == COUNTERFACT_UNIQUE_SUBJECTS_SHA
     if len(records.cases) == COUNTERFACT_RECORDS and not official:
         raise InputError(
-            f"{source.require(*_FILES[name][0])}: 21,919 records, as CounterFact has, of other "
+            f"{source.require(*FILES[name].names)}: 21,919 records, as CounterFact has, of other "
             "subjects: not the official file"
         )
     return unique, "paper order of CounterFact"

@@ -40,12 +40,13 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
 def encode_pair(tokenizer: Tokenizer, context: str, continuation: str) -> Pair:
     """Split the tokens of `context + continuation` by the common-prefix rule.
 
-    Spaces at the end of the context count as the continuation's, as in lm-evaluation-harness.
+    White space at the end of the context counts as the continuation's, as in
+    lm-evaluation-harness.
 
     Raises:
         InputError: the continuation has no token of its own.
     """
-    stripped = context.rstrip(" ")
+    stripped = context.rstrip()
     whole = encode(tokenizer, context + continuation)
     head = encode(tokenizer, stripped) if stripped else whole[: _bos_length(tokenizer, whole)]
     shared = 0

@@ -490,6 +490,21 @@ def test_moments_into_the_cache(seqedit: Command, tiny_folder: Path, tmp_path: P
     assert len(list((cache / "moments").glob("*.safetensors"))) == 2
 
 
+def test_moments_for_a_run_in_half_precision(
+    seqedit: Command, tiny_folder: Path, suite_file: Path, tmp_path: Path
+) -> None:
+    """They belong to the weights as they are loaded, so that the run finds what is there."""
+    place = ["--model", tiny_folder, "--cache-dir", tmp_path / "cache", "--dtype", "bfloat16"]
+    done = seqedit("moments", *place, "--tokens", "500", "--layers", "1")
+    assert "use: --dtype bfloat16 --hparams mom2_source=bundled" in done.out
+    kept = sorted((tmp_path / "cache" / "moments").iterdir())
+    options = ["--suite", suite_file, "--num-edits", "1", "--output", tmp_path / "run"]
+    hparams = ["--hparams", "layers=[1]", "--hparams", "mom2_n_tokens=500"]
+    done = seqedit("run", "--quiet", "--editor", "rome", *place, *options, *hparams)
+    assert (done.code, done.err) == (0, "")
+    assert sorted((tmp_path / "cache" / "moments").iterdir()) == kept
+
+
 def test_what_is_said_to_be_used_names_the_folder_in_full(
     seqedit: Command, tiny_folder: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import subprocess
@@ -14,7 +15,12 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    GraniteConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from seqedit_bench.benchmark import model as model_module
 from seqedit_bench.benchmark.model import OriginalWeights, load_model, locate_model
@@ -167,6 +173,68 @@ def test_weights_hash_tells_models_apart(
     other.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     assert load(tmp_path).weights_sha256 != load(tiny_folder).weights_sha256
+
+
+def test_a_model_with_logits_of_another_kind_is_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    config = GraniteConfig(
+        vocab_size=500,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        logits_scaling=4.0,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="GraniteForCausalLM changes its logits behind the head"):
+        load(tmp_path)
+
+
+@pytest.fixture
+def convert(
+    make_model: Make, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Path], None]:
+    """Convert a GGUF file that need not be there."""
+
+    def reading(found: Any) -> SimpleNamespace:
+        return SimpleNamespace(from_pretrained=lambda *_, **__: found)
+
+    monkeypatch.setattr(model_module, "AutoModelForCausalLM", reading(make_model("gpt2")))
+    monkeypatch.setattr(model_module, "AutoTokenizer", reading(copy.deepcopy(tokenizer)))
+    return lambda folder: model_module._convert(Path("a.gguf"), folder)
+
+
+def test_a_converted_model_can_be_read_by_whoever_shares_the_cache(
+    convert: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "tiny"
+    convert(folder)
+    assert folder.stat().st_mode == folder.parent.stat().st_mode
+    convert(folder)
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
+def test_a_cache_that_cannot_be_written_is_said_to_be(
+    convert: Callable[[Path], None], tmp_path: Path
+) -> None:
+    (tmp_path / "models").touch()
+    with pytest.raises(InputError, match=r"cannot write .*choose another --cache-dir"):
+        convert(tmp_path / "models" / "tiny")
+
+
+def test_of_an_interrupted_conversion_nothing_is_left(
+    convert: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PreTrainedTokenizerFast, "save_pretrained", stop)
+    with pytest.raises(KeyboardInterrupt):
+        convert(tmp_path / "tiny")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_hub_model_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

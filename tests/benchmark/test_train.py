@@ -92,6 +92,18 @@ def test_train_then_run(
     assert [line["editor"]["seen_in_training"] for line in lines] == [0, 0]
 
 
+def test_train_then_run_in_half_precision(
+    seqedit: Command, tiny_folder: Path, suite_file: Path, tmp_path: Path
+) -> None:
+    """A network belongs to the weights as they are loaded."""
+    place = ["--model", tiny_folder, "--cache-dir", tmp_path / "cache", "--dtype", "bfloat16"]
+    done = seqedit("train", "mend", *place, *SMALL, "--steps", "1")
+    assert (done.code, done.err) == (0, "")
+    options = ["--suite", suite_file, "--num-edits", "1", "--output", tmp_path / "run"]
+    done = seqedit("run", "--quiet", "--editor", "mend", *place, *options)
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -104,6 +116,7 @@ def test_train_then_run(
         (["mend", "--training", "lr=-1"], "training setting lr"),
         (["mend", "--hparams", "layers=[9]"], "layer 9"),
         (["mend", "--steps", "0"], "--steps"),
+        (["mend", "--dtype", "half"], "--dtype 'half': float32, bfloat16, float16"),
         (["mend", "--from-pt", "none.pt"], "none.pt is not there"),
     ],
 )

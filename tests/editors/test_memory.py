@@ -11,7 +11,9 @@ import torch
 from transformers import PreTrainedModel
 
 from seqedit_bench.editors import EditRequest
+from seqedit_bench.editors import _spread as spread
 from seqedit_bench.editors import _values as values
+from seqedit_bench.editors._keys import subject_rows
 from seqedit_bench.editors._memory import Budget, is_out_of_memory
 from seqedit_bench.tasks.errors import InputError
 
@@ -93,3 +95,26 @@ def test_values_of_a_batch_are_found_in_parts(
         assert torch.allclose(one.delta, other.delta, atol=1e-4)
     editor.solve_values(requests, ["{}"])
     assert sizes == [4, 2, 2, 2, 2], "not tried again with every call"
+
+
+def test_keys_of_a_batch_are_read_in_parts(
+    main_model: PreTrainedModel,
+    make_editor: Callable[..., Any],
+    requests: list[EditRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    editor = make_editor("memit", main_model)
+    rows = [subject_rows(editor.tokenizer, request, editor._templates) for request in requests]
+    whole = editor._keys_and_reached(1, rows)
+    read, sizes = spread.keys_and_layer_output, []
+
+    def scarce(*arguments: Any) -> Any:
+        sizes.append(len(arguments[-1]) // len(editor._templates))
+        if sizes[-1] > 2:
+            raise MemoryError
+        return read(*arguments)
+
+    monkeypatch.setattr(spread, "keys_and_layer_output", scarce)
+    for one, other in zip(whole, editor._keys_and_reached(1, rows), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    assert sizes == [4, 2, 2]

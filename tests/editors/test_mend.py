@@ -22,7 +22,7 @@ from seqedit_bench.benchmark.trial import Trial
 from seqedit_bench.editors import Editor, EditRequest
 from seqedit_bench.editors._architecture import Architecture, add_update, oriented
 from seqedit_bench.editors._hypernetwork import Hypernetwork, Matrix, Normaliser
-from seqedit_bench.editors._mend_checkpoint import load_checkpoint
+from seqedit_bench.editors._mend_checkpoint import load_checkpoint, training_path
 from seqedit_bench.editors._mend_training import TrainingSettings
 from seqedit_bench.editors._trace import frozen
 from seqedit_bench.editors._upper import LowRank, Text, Upper
@@ -450,6 +450,11 @@ def test_published_checkpoint_is_converted(
     layer: Any = network.layers[1]
     assert torch.equal(layer.left, source["mend.(32, 48).mlp.layers.1.u"])
     assert torch.equal(layer.scale, source["mend.(32, 48).mlp.layers.1.mode_scale.weight"])
+    with pytest.raises(InputError, match="is there already: --restart replaces it"):
+        editor.convert(tmp_path / "mend-10tok.pt")
+    training_path(path).touch()
+    editor.convert(tmp_path / "mend-10tok.pt", restart=True)
+    assert not training_path(path).exists(), "no training goes on over a converted network"
     # Published order: down-projection first for GPT-2, last for GPT-J.
     assert editor._rates()[up.name] == (2.0 if family == "gpt2" else 1.0)
 

@@ -15,7 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from seqedit_bench.editors import _moments
 from seqedit_bench.editors._architecture import Architecture
-from seqedit_bench.editors._moments import DOCUMENT_SEED, SecondMoment, second_moments
+from seqedit_bench.editors._moment_text import DOCUMENT_SEED, WIKIPEDIA, MomentText
+from seqedit_bench.editors._moments import SecondMoment, second_moments
 from seqedit_bench.editors._trace import Trace
 from seqedit_bench.tasks.errors import InputError
 
@@ -141,6 +142,65 @@ def test_missing_text(
 ) -> None:
     with pytest.raises(InputError, match=message):
         estimate(make_model("gpt2"), tokenizer, layers=[1], source=source, cache_dir=cache_dir)
+
+
+class Streamed(list[dict[str, str]]):
+    """A data set of the hub, read article by article."""
+
+    def shuffle(self, seed: int, buffer_size: int) -> Streamed:
+        assert buffer_size > 1
+        return Streamed(random.Random(seed).sample(self, len(self)))
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Long articles in the place of Wikipedia; what was asked for."""
+    import datasets
+
+    asked: list[tuple[Any, ...]] = []
+    articles = Streamed(
+        {"text": f"Article {n}. " + "Words and more words. " * 900} for n in range(9)
+    )
+
+    def load_dataset(*names: str | None, split: str, revision: str | None, streaming: bool) -> Any:
+        assert split == "train" and streaming
+        asked.append((*names, revision))
+        return articles
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return asked
+
+
+def test_of_long_articles_of_the_hub_as_many_are_read_as_are_used(
+    make_model: Callable[..., PreTrainedModel],
+    tokenizer: PreTrainedTokenizerFast,
+    hub: list[tuple[Any, ...]],
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the start of each counts; with what is in the cache, nothing is read at all."""
+    monkeypatch.setattr(_moments, "MAX_DOCUMENT_TOKENS", 64)
+    lengths: list[int] = []
+    accumulate = _moments._accumulate
+
+    def watched(model: Any, architecture: Any, layers: Any, rows: list[list[int]], *rest: Any):
+        lengths.extend(map(len, rows))
+        return accumulate(model, architecture, layers, rows, *rest)
+
+    monkeypatch.setattr(_moments, "_accumulate", watched)
+    options: dict[str, Any] = {"layers": [1], "num_tokens": 500, "cache_dir": cache_dir}
+    first = estimate(make_model("gpt2"), tokenizer, source=WIKIPEDIA, **options)[1]
+    assert lengths == [52, *[64] * 7]
+    assert first.source == WIKIPEDIA and first.tokens == 500
+    assert hub == [("wikimedia/wikipedia", "20231101.en", None)]
+    again = estimate(make_model("gpt2"), tokenizer, source=WIKIPEDIA, **options)[1]
+    assert len(hub) == 1 and again.provenance() == first.provenance()
+    estimate(make_model("gpt2"), tokenizer, source="hub:made/up@1f3", **options)
+    assert hub[1:] == [("made/up", None, "1f3")]
+    assert MomentText.choose(tokenizer, "auto", 500, 64).source == "bundled"
+    assert MomentText.choose(tokenizer, "auto", 10**7, 64).source == WIKIPEDIA
+    with pytest.raises(InputError, match=r"has 576 tokens, mom2_n_tokens asks for 600"):
+        estimate(make_model("gpt2"), tokenizer, source="hub:a/b", **{**options, "num_tokens": 600})
 
 
 def test_too_short_a_text_says_how_short(

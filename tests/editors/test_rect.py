@@ -99,6 +99,20 @@ def test_rect_masks_each_layer_before_the_next_is_solved(
         assert norm == pytest.approx(float(change.norm()), rel=1e-4)
 
 
+def test_rect_holds_for_what_a_wrapper_inside_writes(
+    make_model: MakeModel, make_editor: MakeEditor, requests: list[EditRequest]
+) -> None:
+    """PRUNE in place, here of weights so small that it acts, would fill in what RECT left out."""
+    model = make_model("llama")
+    for layer in range(3):
+        model.get_parameter(f"model.layers.{layer}.mlp.down_proj.weight").data.mul_(1e-3)
+    prune = {"mode": "in_place", "function": "linear"}
+    each, report = changes(make_editor, model, requests[0], "rect+prune+memit", prune=prune)
+    for change, norm in zip(each, report.update_norms.values(), strict=True):
+        assert 0 < int((change != 0).sum()) <= math.ceil(0.4 * change.numel())
+        assert norm == pytest.approx(float(change.norm()), rel=1e-4)
+
+
 def test_rect_after_all_is_the_mask_of_what_the_base_does(
     make_model: MakeModel, make_editor: MakeEditor, requests: list[EditRequest]
 ) -> None:

@@ -13,11 +13,13 @@ import torch
 from robustness.conftest import Runner
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from seqedit_bench.benchmark import runner
 from seqedit_bench.benchmark.attempt import Attempt, attempt
 from seqedit_bench.benchmark.snapshot import Snapshot
 from seqedit_bench.benchmark.tiny_models import build_model, build_tokenizer
 from seqedit_bench.benchmark.trial import FACTS, Trial, differing
 from seqedit_bench.editors import Editor, EditReport, EditRequest, get_editor
+from seqedit_bench.editors._memory import OutOfMemory
 from seqedit_bench.tasks import InputError, RequestError
 
 MERGES, LONG, FIRST, LAST = 1, 2, 3, 4
@@ -158,6 +160,24 @@ def test_what_no_fact_can_be_edited_with_is_a_mistake_of_the_run(
     assert len(calls) == 10
 
 
+def test_memory_that_runs_out_ends_the_run_which_can_go_on(
+    run_editor: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    edit, calls = get_editor("ft_c").edit, []
+
+    def scarce(self: Any, requests: Sequence[EditRequest]) -> EditReport:
+        calls.append(requests)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return edit(self, requests)
+
+    monkeypatch.setattr(get_editor("ft_c"), "edit", scarce)
+    with pytest.raises(OutOfMemory, match=r"out of memory during an edit.*: seqedit-bench resume "):
+        run_editor("ft_c", plots=False)
+    result = runner.resume_run(tmp_path / "run").result
+    assert (result.ending.edits_done, result.ending.failed) == (4, 0)
+
+
 # --- One call ---------------------------------------------------------------------------------
 
 
@@ -218,6 +238,16 @@ def test_another_refusal_is_the_calls(error: Exception, fussy: Callable[..., Fus
     made = edit_with(fussy(B=error), "A", "B")
     assert made.failed == dict.fromkeys((1, 2), "nobody knows which")
     assert made.reports == made.update_norms == {}
+
+
+@pytest.mark.parametrize(
+    "error", [OutOfMemory("with a single fact"), MemoryError(), RuntimeError("not enough memory")]
+)
+def test_memory_that_runs_out_is_no_fact_s_refusal(
+    error: Exception, fussy: Callable[..., Fussy]
+) -> None:
+    with pytest.raises(OutOfMemory):
+        edit_with(fussy(B=error), "A", "B")
 
 
 def test_mistakes_in_an_editor_are_raised(fussy: Callable[..., Fussy]) -> None:
@@ -286,7 +316,7 @@ def traces(editor: Editor) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(
     "error",
-    [InputError("out of memory"), torch.linalg.LinAlgError("not definite")],  # pyright: ignore
+    [InputError("not this one"), torch.linalg.LinAlgError("not definite")],  # pyright: ignore
 )
 def test_a_refused_call_leaves_nothing_half_done(
     error: Exception, hasty: Callable[..., Hasty]

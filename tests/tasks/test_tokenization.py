@@ -56,7 +56,7 @@ _BYTE_OF = _byte_level_alphabet()
 
 
 @each_style
-@pytest.mark.parametrize("context", ["The capital of France is", "東京 is in", "She said:\n"])
+@pytest.mark.parametrize("context", ["The capital of France is", "東京 is in", "She said:"])
 @pytest.mark.parametrize("continuation", [" Paris", " Port-au-Prince", ".", " 東京"])
 def test_context_and_continuation_are_the_whole(
     style: str, context: str, continuation: str, tokenizers: Tokenizers
@@ -79,7 +79,7 @@ def test_nothing_is_lost_between_context_and_continuation(
         pair = encode_pair(tokenizer, context, continuation)
     except InputError:
         # Only where the tokenizer drops or merges away what the continuation adds.
-        assert encode(tokenizer, context + continuation) == encode(tokenizer, context.rstrip(" "))
+        assert encode(tokenizer, context + continuation) == encode(tokenizer, context.rstrip())
         return
     assert pair.continuation
     assert pair.context + pair.continuation == encode(tokenizer, context + continuation)
@@ -104,8 +104,8 @@ def test_tokens_that_merge_across_the_boundary_are_scored(
 
 
 @each_style
-@pytest.mark.parametrize("spaces", ["", " ", "   "])
-def test_spaces_at_the_end_of_the_context_go_to_the_continuation(
+@pytest.mark.parametrize("spaces", ["", " ", "   ", "\n", " \n\n"])
+def test_white_space_at_the_end_of_the_context_go_to_the_continuation(
     style: str, spaces: str, tokenizers: Tokenizers
 ) -> None:
     tokenizer = tokenizers[style]
