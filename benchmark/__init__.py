@@ -17,7 +17,8 @@ def evaluate(editor: str, *, resume: bool = False, force: bool = False, **option
 
     Args:
         editor: Registered name of the editor.
-        resume: Go on with the run in `output`, if there is one that was stopped.
+        resume: Go on with the run in `output`, if there is one that was stopped; the result of a
+            finished one is read, if it is of this request.
         force: With `resume`: whatever has changed since, which the result will say.
         options: Fields of `RunConfig`: model, suite, num_edits, output, ...
 

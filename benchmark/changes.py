@@ -9,11 +9,15 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from ..leaderboards.analysis.journal import read_run
 from ..leaderboards.differences import Difference, differences, listed
 from ..tasks.errors import InputError
+from .aliases import short_name
 from .config import RunConfig
 from .journal import CHECKPOINTS, EDITS, SINGLE_EDITS, Journal, finite, read_request
 from .observer import Observer
+from .plan import Plan
+from .record import code_sha256, describe_plan
 from .recovery import Remains
 from .storage import resume_command
 
@@ -61,6 +65,36 @@ def _compared(config: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         made = made if isinstance(made, dict) else {}
         parts["provenance"] = {key: made.get(key) for key in _COMPARED_PROVENANCE}
     return parts
+
+
+def refuse_another(folder: Path, plan: Plan) -> None:
+    """Refuse to take a finished run for what is asked for now, where that is something else.
+
+    No model is loaded for it: hyper-parameters are compared as they were asked for.
+
+    Args:
+        folder: The run directory.
+        plan: What is asked for.
+
+    Raises:
+        InputError: it is something else; says what was asked for and what is.
+    """
+    config = plan.config
+    asked = {
+        **describe_plan(plan).config(),
+        "editor": {"name": config.editor, "code_sha256": code_sha256(plan.editor_class)},
+        "model": {"name": short_name(config.model), "dtype": config.dtype},
+        "request": {"hparams": config.hparams, "stop_on_collapse": config.stop_on_collapse},
+    }
+    now, then = json.loads(json.dumps(asked)), read_run(folder).config
+    for key, part in now.items():
+        if isinstance(part, dict) and isinstance(then.get(key), dict):
+            then[key] = {name: then[key].get(name) for name in part}
+    if found := differences({key: then.get(key) for key in now}, now):
+        raise InputError(
+            f"{folder} holds a finished run of another request: {listed(found)}. "
+            "Choose another --output"
+        )
 
 
 class Replay:

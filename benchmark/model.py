@@ -26,7 +26,7 @@ from ..editors._hook import compute_in_float32
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import file_sha256
 from ..tasks.tokenization import Tokenizer
-from .aliases import model_aliases
+from .aliases import model_aliases, short_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,8 @@ def load_model(
         raise InputError(f"model {name!r}: {broken} holds NaN or infinity: nothing can be measured")
     model.eval()
     revision = getattr(model.config, "_commit_hash", None)
-    # A folder's own name is enough for a result; where it lies is nobody else's business.
-    short = Path(name).resolve().name if Path(name).is_dir() else name
-    return LoadedModel(model, tokenizer, short, revision, digest)
+    # Where a folder lies is nobody else's business.
+    return LoadedModel(model, tokenizer, short_name(name), revision, digest)
 
 
 def _not_finite(model: PreTrainedModel) -> str | None:

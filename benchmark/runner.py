@@ -14,7 +14,7 @@ from ..editors import Editor
 from ..leaderboards import Result, read_result
 from ..leaderboards.plot import plot_run
 from ..tasks import InputError
-from .changes import Changes, Replay, earlier_request, keep_threads
+from .changes import Changes, Replay, earlier_request, keep_threads, refuse_another
 from .config import RunConfig
 from .journal import CONFIG, RESULT, Journal, has_run
 from .loop import Loop
@@ -52,7 +52,8 @@ def run(
     Args:
         config: What to run.
         observer: Told how it goes.
-        resume: Go on with the run in `config.output` if there is one, as `resume_run` does.
+        resume: Go on with the run in `config.output` if there is one, as `resume_run` does; a
+            finished one must be of this request.
         force: With `resume`: whatever has changed since.
 
     Raises:
@@ -102,6 +103,8 @@ def resume_run(
         raise InputError(f"{folder} holds no run that could go on")
     saves = Saves(folder)
     if (folder / RESULT).exists():
+        if config is not None:
+            refuse_another(folder, make_plan(config))
         result = read_result(folder)
         observer.note(f"{folder} is finished: there is nothing to go on with")
         saves.remove()

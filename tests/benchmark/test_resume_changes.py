@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,7 @@ from interrupted import (
     lines_of,
     untouched,
 )
-from seqedit_bench.benchmark import provenance
+from seqedit_bench.benchmark import evaluate, provenance
 from seqedit_bench.benchmark.runner import resume_run, run
 from seqedit_bench.benchmark.tiny_models import build_model
 from seqedit_bench.tasks import InputError
@@ -63,6 +64,37 @@ def test_another_request(changed: dict[str, Any], says: str, stage: Stage, stopp
         pytest.raises(InputError, match="cannot go on as the same run") as refusal,
     ):
         run(stage.config(stopped, **changed), resume=True)
+    assert says in str(refusal.value)
+
+
+@pytest.fixture
+def finished(twin: Path, tmp_path: Path) -> Path:
+    """A copy of a run that nothing happened to."""
+    return shutil.copytree(twin, tmp_path / "finished")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"num_edits": 6}, "protocol.num_edits was 8, is 6"),
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"editor": "ft"}, "editor.name was 'drift', is 'ft'"),
+        ({"hparams": ("size=0.25",)}, "request.hparams"),
+        ({"dtype": "bfloat16"}, "model.dtype was 'float32', is 'bfloat16'"),
+        ({"model": "some/model"}, "model.name was 'tiny-gpt2', is 'some/model'"),
+        ({"stop_on_collapse": True}, "request.stop_on_collapse was False, is True"),
+        ({"suite": "quick", "skip": ("single_edit",)}, "suite.name was 'tiny', is 'quick'"),
+    ],
+)
+def test_a_finished_run_is_no_answer_to_another_request(
+    changed: dict[str, Any], says: str, stage: Stage, finished: Path
+) -> None:
+    options = stage.config(finished, **changed).model_dump()
+    with (
+        untouched(finished),
+        pytest.raises(InputError, match="finished run of another request") as refusal,
+    ):
+        evaluate(**options, resume=True, force=True)
     assert says in str(refusal.value)
 
 
