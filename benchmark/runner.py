@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -27,7 +28,7 @@ from .saves import Saves
 from .scorable import refuse_unscorable
 from .space import check_space, megabytes
 from .stopping import Stopper
-from .storage import StorageError, digest_of, storing
+from .storage import StorageError, digest_of
 
 
 class Outcome(NamedTuple):
@@ -180,11 +181,15 @@ def _finish(loop: Loop, record: Record) -> Outcome:
     with Stopper(loop.observer) as stopper:
         loop.run(stopper)
     result = loop.result(record)
-    with storing(str(journal.folder)):
-        plot_run(result, journal.folder)
     path = journal.write_result(result.to_json())
     journal.event("finished")
     loop.keeper.saves.remove()
+    try:
+        plot_run(result, journal.folder)
+    except Exception as error:  # of a library as much as of the disk: the run itself is done
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        again = shlex.join(["seqedit-bench", "plot", str(journal.folder)])
+        loop.observer.note(f"its curves were not drawn ({reason}): {again} draws them")
     return Outcome(result, path)
 
 
