@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .config import RunConfig
+from .config import RunConfig, make_request
 
 if TYPE_CHECKING:
     from ..leaderboards import Result
@@ -31,5 +31,5 @@ def evaluate(editor: str, *, resume: bool = False, force: bool = False, **option
     """
     from .runner import run  # torch is imported only when something runs
 
-    config = RunConfig(editor=editor, **options)
+    config = make_request({"editor": editor, **options})
     return run(config, resume=resume, force=force).result

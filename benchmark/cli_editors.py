@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..tasks.errors import InputError
+from .config import default_cache
 from .options import (
-    DEFAULT_CACHE,
     CacheDir,
     DataDir,
     DataSource,
@@ -48,7 +48,7 @@ def moments_command(
     ] = "float32",
     trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
-    cache_dir: CacheDir = DEFAULT_CACHE,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Estimate or check the second moments that editors need, ahead of a run."""
     from .display import display_for
@@ -64,7 +64,7 @@ def moments_command(
             mom2_dtype=mom2_dtype,
             trust_remote_code=trust_remote_code,
             device=device,
-            cache_dir=cache_dir,
+            cache_dir=cache_dir or default_cache(),
             observer=display,
         )
     table = Table("layer", "tokens", "condition number", "text")
@@ -126,7 +126,7 @@ def train_command(
     ] = None,
     trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
-    cache_dir: CacheDir = DEFAULT_CACHE,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Train what an editor needs, on facts that runs do not edit; repeated, it goes on."""
     from .display import display_for
@@ -147,7 +147,7 @@ def train_command(
             restart=restart,
             trust_remote_code=trust_remote_code,
             device=device,
-            cache_dir=cache_dir,
+            cache_dir=cache_dir or default_cache(),
             from_pt=from_pt,
             observer=display,
         )

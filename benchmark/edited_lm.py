@@ -95,8 +95,6 @@ class EditedLM(SequentialEditLM):
 
 
 def _config(**fields: Any) -> RunConfig:
-    if fields.get("cache_dir"):
-        fields["cache_dir"] = Path(fields["cache_dir"])
     try:
         return RunConfig(**fields)
     except ValidationError as error:
