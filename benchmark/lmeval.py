@@ -305,7 +305,8 @@ def forward(arguments: Sequence[str]) -> None:
     if "seqedit" not in model_registry:
         model_registry.register("seqedit", target="seqedit_bench.benchmark.edited_lm:EditedLM")
     given = list(arguments)
-    wants_tasks = not given or given[0] in ("run", "ls", "validate") or given[0].startswith("-")
+    # Without any argument it prints its help.
+    wants_tasks = given and (given[0] in ("run", "ls", "validate") or given[0].startswith("-"))
     if wants_tasks and not any(word.split("=")[0] == "--include_path" for word in given):
         given += ["--include_path", include_path()]
     before = sys.argv
