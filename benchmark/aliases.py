@@ -17,4 +17,10 @@ def model_aliases() -> dict[str, dict[str, Any]]:
 
 def short_name(model: str) -> str:
     """Return what a result calls a model: of a folder its own name, wherever it lies."""
-    return Path(model).resolve().name if Path(model).is_dir() else model
+    return last_name(model) if Path(model).is_dir() else model
+
+
+def last_name(model: str) -> str:
+    """Return the last part of a model's name: of a link its own, of `.` that of the folder."""
+    path = Path(model).absolute()
+    return path.resolve().name if path.name == ".." else path.name

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..tasks.errors import InputError
-from .aliases import model_aliases
+from .aliases import last_name, model_aliases
 
 Mode = Literal["instance-sequential", "batch-sequential", "batch-single"]
 """One fact after another; batch after batch of facts; all facts in one batch."""
@@ -95,12 +95,15 @@ class RunConfig(BaseModel):
     """Folder for converted models and second moments; see `default_cache`."""
 
     def anywhere(self) -> dict[str, Any]:
-        """Return the request as JSON, with places that hold from any current folder."""
+        """Return the request as JSON, with places that hold from any current folder.
+
+        Links are not followed: a model's published hyper-parameters are found by its folder's name.
+        """
         names = ["editor_path", "include_path", "data_dir", "cache_dir"]
         names += ["suite"] if self.suite.endswith((".yaml", ".yml")) else []
         names += ["model"] if self.model not in model_aliases() else []
         given = {name: Path(getattr(self, name)) for name in names if getattr(self, name)}
-        there = {name: str(path.resolve()) for name, path in given.items() if path.exists()}
+        there = {name: str(path.absolute()) for name, path in given.items() if path.exists()}
         return {**self.model_dump(mode="json", exclude={"output"}), **there}
 
     def code(self) -> dict[str, Path | bool]:
@@ -116,7 +119,7 @@ class RunConfig(BaseModel):
         """Return the run directory: the one asked for, or runs/<suite>/<model>/<editor>/<time>."""
         if self.output is not None:
             return self.output
-        model = Path(self.model).resolve().name  # of a folder such as `.`, its own name
+        model = last_name(self.model)
         return Path("runs", suite, model, self.editor, now.strftime("%Y%m%d-%H%M%S"))
 
 
