@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..tasks.errors import InputError
+from ..tasks.sources import data_folder
 from .config import default_cache
 from .options import (
     CacheDir,
@@ -138,7 +139,7 @@ def train_command(
             editor,
             model=model,
             data=names(data),
-            data_dir=data_dir,
+            data_dir=data_folder(data_source, data_dir),
             data_source=data_source,
             steps=steps,
             settings=tuple(training or ()),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..tasks.sources import DATA_VARIABLE, data_folder
 from .config import CACHE_VARIABLE, RunConfig, make_request
 
 Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
@@ -17,7 +18,10 @@ EditorPath = Annotated[
 Model = Annotated[str, typer.Option(help="Hub id, local folder, or alias: `list models`.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder with the official data files.", envvar="SEQEDIT_DATA_DIR"),
+    typer.Option(
+        help=f"Folder with the official data files; default: {DATA_VARIABLE}, unless data is to "
+        "come from elsewhere."
+    ),
 ]
 DataSource = Annotated[
     str | None,
@@ -71,5 +75,7 @@ def make_config(fields: dict[str, Any]) -> RunConfig:
     Raises:
         InputError: a value that is not allowed; names the option.
     """
-    given = {name: value for name, value in fields.items() if value is not None}
+    folder = data_folder(fields.get("data_source"), fields.get("data_dir"))
+    every = {**fields, "data_dir": folder}
+    given = {name: value for name, value in every.items() if value is not None}
     return make_request(given, lambda name: f"--{name.replace('_', '-')}")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+import command
 from seqedit_bench.benchmark.observer import Silent
 from seqedit_bench.benchmark.overlaps import compute_overlaps, overlaps
 from seqedit_bench.benchmark.replay import Wanted, replay
@@ -106,6 +107,15 @@ def test_the_runs_own_templates_are_used(run_folder: Path, here: dict[str, Any])
     rerun = open_rerun(read_run(run_folder), Silent(), **here)
     state = rerun.editor.state_dict()
     assert decode_strings("context_templates", state) == ["{}", "Other text. {}"]
+
+
+def test_a_bundled_run_is_replayed_whatever_folder_the_environment_names(
+    run_folder: Path, here: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQEDIT_DATA_DIR", str(tmp_path))
+    assert open_rerun(read_run(run_folder), Silent(), **here).plan.source.name == "bundled"
+    done = command.seqedit("analyze", run_folder, "--keys", "--cache-dir", here["cache_dir"])
+    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize(
