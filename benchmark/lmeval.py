@@ -140,12 +140,22 @@ class TaskSet:
                 if limits and name in limits:
                     self._documents[leaf] = list(range(min(limits[name], len(task.eval_docs))))
                 if _metadata(task).get("scope") == "edits":
+                    if limits and name in limits:
+                        raise InputError(
+                            f"--downstream-limit does not go with --downstream {name}, which is "
+                            "asked about every edit: leave one of them out"
+                        )
                     self._cases[leaf] = [doc["case_id"] for doc in task.test_docs()]
 
     @property
     def skipped(self) -> dict[str, str]:
         """Tasks that are not measured and why, those for other kinds of edits aside."""
         return {name: reason for name, reason in self.empty.items() if reason}
+
+    def about_edits(self, name: str) -> bool:
+        """Return whether the documents of a task belong to edits, as far as it has any."""
+        leaves = self._loaded[name]["tasks"] if name not in self.empty else {}
+        return all(leaf in self._cases for leaf in leaves)
 
     def keeps_texts(self, name: str) -> bool:
         """Return whether what this task generates belongs into the journal."""
