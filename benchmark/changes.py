@@ -22,7 +22,10 @@ from .recovery import Remains
 from .storage import resume_command
 
 _COMPARED = ("suite", "suite_definition", "editor", "model", "data", "protocol", "seed")
-_COMPARED_PROVENANCE = ("versions", "sources_sha256", "include_sha256", "device")
+_COMPARED_OF = {
+    "provenance": ("versions", "sources_sha256", "include_sha256", "device"),
+    "request": ("stop_on_collapse",),
+}
 _WHAT = {EDITS: "edit", CHECKPOINTS: "checkpoint", SINGLE_EDITS: "single edit"}
 
 
@@ -60,10 +63,11 @@ class Changes:
 def _compared(config: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """Return what of a `config.json` must not change, where `asked` has that part."""
     parts = {key: config.get(key) for key in _COMPARED if key in asked}
-    if "provenance" in asked:
-        made = config.get("provenance")
-        made = made if isinstance(made, dict) else {}
-        parts["provenance"] = {key: made.get(key) for key in _COMPARED_PROVENANCE}
+    for part, keys in _COMPARED_OF.items():
+        if part in asked:
+            made = config.get(part)
+            made = made if isinstance(made, dict) else {}
+            parts[part] = {key: made.get(key) for key in keys}
     return parts
 
 

@@ -118,7 +118,8 @@ def resume_run(
             observer.note("it was stopped before its first edit: it starts anew")
             return _begin(plan, journal, observer)
         changes = Changes(journal.folder, remains.config, force=force)
-        changes.check(describe_plan(plan).config())
+        request = plan.config.model_dump(mode="json")
+        changes.check({**describe_plan(plan).config(), "request": request})
         keep_threads(remains.config, plan.config)
         loop, record = _prepare(plan, journal, observer, changes)
         changes.check(record.config(plan))
@@ -180,6 +181,7 @@ def _finish(loop: Loop, record: Record) -> Outcome:
     journal = loop.journal
     with Stopper(loop.observer) as stopper:
         loop.run(stopper)
+    journal.end()
     result = loop.result(record)
     path = journal.write_result(result.to_json())
     journal.event("finished")

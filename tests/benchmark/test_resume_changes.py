@@ -24,6 +24,7 @@ from seqedit_bench.benchmark import evaluate, provenance
 from seqedit_bench.benchmark.runner import resume_run, run
 from seqedit_bench.benchmark.tiny_models import build_model
 from seqedit_bench.tasks import InputError
+from seqedit_bench.tasks.sources import file_sha256
 
 
 def refused(seqedit: Callable[..., Any], folder: Path, *options: object) -> str:
@@ -56,6 +57,7 @@ def other_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
         ({"dtype": "bfloat16"}, "model.dtype was 'float32', is 'bfloat16'"),
         ({"editor": "ft"}, "editor.name was 'drift', is 'ft'"),
         ({"skip": ["single_edit"]}, "protocol.not_measured"),
+        ({"stop_on_collapse": True}, "request.stop_on_collapse was False, is True"),
     ],
 )
 def test_another_request(changed: dict[str, Any], says: str, stage: Stage, stopped: Path) -> None:
@@ -160,6 +162,15 @@ def test_force_records_every_change(
     (event,) = [event for event in events(stopped) if event["event"] == "resumed"]
     assert event["forced"] == [change]
     assert lines_of(stopped) == lines_of(twin)
+
+
+def test_lines_that_a_shorter_run_does_not_come_to_are_not_its_own(
+    stopped: Path, stage: Stage
+) -> None:
+    """The journal says no more than the result that is computed from it."""
+    result = run(stage.config(stopped, num_edits=6), resume=True, force=True).result
+    assert len(lines_of(stopped)["edits.jsonl"]) == result.ending.edits_done == 6
+    assert result.journal_sha256["edits.jsonl"] == file_sha256(stopped / "edits.jsonl")
 
 
 def test_sources_are_all_code_and_yaml(tmp_path: Path) -> None:
