@@ -513,6 +513,7 @@ def test_what_is_said_to_be_used_names_the_folder_in_full(
         (["--text", "not-there.txt"], "not-there.txt"),
         (["--mom2-dtype", "float8"], "--mom2-dtype 'float8'"),
         (["--tokens", "5"], "singular"),
+        (["--tokens", "5", "--from-npz", "x"], "--tokens has no effect beside --from-npz"),
     ],
 )
 def test_moments_refuses(

@@ -105,6 +105,8 @@ def test_train_then_run(
         (["mend", "--hparams", "layers=[9]"], "layer 9"),
         (["mend", "--steps", "0"], "--steps"),
         (["mend", "--from-pt", "none.pt"], "none.pt is not there"),
+        (["mend", "--from-pt", "x.pt", "--steps", "400"], "--steps has no effect beside --from-pt"),
+        (["mend", "--from-pt", "x.pt", "--hold-back", "5"], "--hold-back has no effect beside"),
     ],
 )
 def test_mistakes(
