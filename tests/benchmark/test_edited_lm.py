@@ -147,7 +147,7 @@ def test_an_edit_that_cannot_be_made_is_left_out_as_in_a_run(
     assert [record.getMessage() for record in caplog.records] == [
         "edit 2 could not be made: no such place"
     ]
-    with pytest.raises(InputError, match="none of 2 edits could be made, .* no such place"):
+    with pytest.raises(InputError, match=r"none of 2 edits could be made, .* no such place"):
         EditedLM(str(tiny_folder), num_edits=2, seed=1, **options)
 
 

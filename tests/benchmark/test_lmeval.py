@@ -263,7 +263,7 @@ def test_answers_carry_their_token_counts(lm: SequentialEditLM) -> None:
 
 def test_an_answer_cache_is_refused(lm: SequentialEditLM, tmp_path: Path) -> None:
     """Its keys know the text but not the weights: after an edit it would answer from before."""
-    with pytest.raises(InputError, match="--use_cache .* leave it out"):
+    with pytest.raises(InputError, match=r"--use_cache .* leave it out"):
         CachingLM(lm, str(tmp_path / "answers.db"))
 
 
