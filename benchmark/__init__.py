@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .config import RunConfig
+from .config import RunConfig, make_request
 
 if TYPE_CHECKING:
     from ..leaderboards import Result
@@ -17,7 +17,8 @@ def evaluate(editor: str, *, resume: bool = False, force: bool = False, **option
 
     Args:
         editor: Registered name of the editor.
-        resume: Go on with the run in `output`, if there is one that was stopped.
+        resume: Go on with the run in `output`, if there is one that was stopped; the result of a
+            finished one is read, if it is of this request.
         force: With `resume`: whatever has changed since, which the result will say.
         options: Fields of `RunConfig`: model, suite, num_edits, output, ...
 
@@ -30,5 +31,5 @@ def evaluate(editor: str, *, resume: bool = False, force: bool = False, **option
     """
     from .runner import run  # torch is imported only when something runs
 
-    config = RunConfig(editor=editor, **options)
+    config = make_request({"editor": editor, **options})
     return run(config, resume=resume, force=force).result

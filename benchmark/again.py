@@ -21,6 +21,7 @@ from ..leaderboards.entry import Entry
 from ..leaderboards.results import Result
 from ..leaderboards.verify import Check
 from ..tasks import EditCase, InputError
+from ..tasks.sources import data_folder
 from .attempt import attempt
 from .changes import keep_threads
 from .config import RunConfig
@@ -130,12 +131,13 @@ def _request(entry: Entry, count: int, places: Places) -> RunConfig:
             f"model {result.model.name!r} comes with Python code of its own, which runs as you: "
             "read it, and if you trust it say --trust-remote-code"
         )
-    if result.data.source == "folder" and places.data_dir is None:
+    data_dir = data_folder(result.data.source, places.data_dir)
+    if result.data.source == "folder" and data_dir is None:
         raise InputError("the entry is of official data files: say where they are with --data-dir")
     left_out = {*suite.checkpoint, *suite.start_end} - {*suite.each_edit}
     beside = {"single_edit"} if suite.single_edit else set()
     given: dict[str, Any] = {
-        "data_dir": places.data_dir,
+        "data_dir": data_dir,
         "device": places.device,
         "cache_dir": places.cache_dir,
         "editor_path": places.editor_path,

@@ -9,16 +9,23 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from ..leaderboards.analysis.journal import read_run
 from ..leaderboards.differences import Difference, differences, listed
 from ..tasks.errors import InputError
+from .aliases import short_name
 from .config import RunConfig
 from .journal import CHECKPOINTS, EDITS, SINGLE_EDITS, Journal, finite, read_request
 from .observer import Observer
+from .plan import Plan
+from .record import code_sha256, describe_plan
 from .recovery import Remains
 from .storage import resume_command
 
 _COMPARED = ("suite", "suite_definition", "editor", "model", "data", "protocol", "seed")
-_COMPARED_PROVENANCE = ("versions", "sources_sha256", "include_sha256", "device")
+_COMPARED_OF = {
+    "provenance": ("versions", "sources_sha256", "include_sha256", "device"),
+    "request": ("stop_on_collapse",),
+}
 _WHAT = {EDITS: "edit", CHECKPOINTS: "checkpoint", SINGLE_EDITS: "single edit"}
 
 
@@ -56,11 +63,42 @@ class Changes:
 def _compared(config: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """Return what of a `config.json` must not change, where `asked` has that part."""
     parts = {key: config.get(key) for key in _COMPARED if key in asked}
-    if "provenance" in asked:
-        made = config.get("provenance")
-        made = made if isinstance(made, dict) else {}
-        parts["provenance"] = {key: made.get(key) for key in _COMPARED_PROVENANCE}
+    for part, keys in _COMPARED_OF.items():
+        if part in asked:
+            made = config.get(part)
+            made = made if isinstance(made, dict) else {}
+            parts[part] = {key: made.get(key) for key in keys}
     return parts
+
+
+def refuse_another(folder: Path, plan: Plan) -> None:
+    """Refuse to take a finished run for what is asked for now, where that is something else.
+
+    No model is loaded for it: hyper-parameters are compared as they were asked for.
+
+    Args:
+        folder: The run directory.
+        plan: What is asked for.
+
+    Raises:
+        InputError: it is something else; says what was asked for and what is.
+    """
+    config = plan.config
+    asked = {
+        **describe_plan(plan).config(),
+        "editor": {"name": config.editor, "code_sha256": code_sha256(plan.editor_class)},
+        "model": {"name": short_name(config.model), "dtype": config.dtype},
+        "request": {"hparams": config.hparams, "stop_on_collapse": config.stop_on_collapse},
+    }
+    now, then = json.loads(json.dumps(asked)), read_run(folder).config
+    for key, part in now.items():
+        if isinstance(part, dict) and isinstance(then.get(key), dict):
+            then[key] = {name: then[key].get(name) for name in part}
+    if found := differences({key: then.get(key) for key in now}, now):
+        raise InputError(
+            f"{folder} holds a finished run of another request: {listed(found)}. "
+            "Choose another --output"
+        )
 
 
 class Replay:

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from .config import RunConfig
 from .options import (
-    DEFAULT_CACHE,
     CacheDir,
     DataDir,
     DataSource,
@@ -64,7 +63,7 @@ def analyze_command(
     ] = False,
     data_dir: DataDir = None,
     device: Device = None,
-    cache_dir: CacheDir = DEFAULT_CACHE,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Find spikes, the point of collapse, phases and changes in a run."""
     from ..leaderboards._files import write_whole
@@ -201,7 +200,7 @@ def hunt_command(
     output: Annotated[
         Path | None, typer.Option(help="Folder; default: in runs/hunt/, by model and editor.")
     ] = None,
-    cache_dir: CacheDir = DEFAULT_CACHE,
+    cache_dir: CacheDir = None,
     json: Json = False,
 ) -> None:
     """Try many facts as single edits: which ones disable the model? Repeated, it goes on."""

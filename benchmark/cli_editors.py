@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..tasks.errors import InputError
+from ..tasks.sources import data_folder
+from .config import default_cache
 from .options import (
-    DEFAULT_CACHE,
     CacheDir,
     DataDir,
     DataSource,
@@ -26,9 +28,13 @@ from .options import (
 
 editors_app = typer.Typer()
 
+_OF_TRAINING = ("data", "data_dir", "data_source", "steps", "training", "hold_back", "restart")
+"""Options of `train` that say how to train."""
+
 
 @editors_app.command("moments")
 def moments_command(
+    context: typer.Context,
     model: Model = "smollm2-135m",
     text: Annotated[
         Path | None, typer.Option(help="Text file, documents separated by blank lines.")
@@ -50,12 +56,15 @@ def moments_command(
     trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
     dtype: Dtype = "float32",
-    cache_dir: CacheDir = DEFAULT_CACHE,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Estimate or check the second moments that editors need, ahead of a run."""
     from .display import display_for
     from .moments import precompute
 
+    if from_npz is not None:
+        # Published files are taken as they are.
+        _refuse_beside(context, "--from-npz", ("tokens", "mom2_dtype"))
     console, source = Console(), _moment_source(text, hub, from_npz)
     with display_for(console) as display:
         moments = precompute(
@@ -67,7 +76,7 @@ def moments_command(
             trust_remote_code=trust_remote_code,
             device=device,
             dtype=dtype,
-            cache_dir=cache_dir,
+            cache_dir=cache_dir or default_cache(),
             observer=display,
         )
     table = Table("layer", "tokens", "condition number", "text")
@@ -77,7 +86,7 @@ def moments_command(
         )
     console.print(table)
     use = [f"mom2_source={moments[0].source if source == 'auto' else source}"]
-    if tokens is not None and from_npz is None:  # of published files all are used
+    if tokens is not None:
         use.append(f"mom2_n_tokens={tokens}")
     if mom2_dtype != "float32":
         use.append(f"mom2_dtype={mom2_dtype}")
@@ -85,6 +94,20 @@ def moments_command(
     if dtype != "float32":
         options = f"--dtype {dtype} {options}"
     console.print(f"use: {options}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _refuse_beside(context: typer.Context, flag: str, names: Iterable[str]) -> None:
+    """Refuse options that have no effect beside another.
+
+    Raises:
+        InputError: one of them was given.
+    """
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(
+                f"--{name.replace('_', '-')} has no effect beside {flag}: leave it out"
+            )
 
 
 def _moment_source(text: Path | None, hub: str | None, from_npz: Path | None) -> str:
@@ -107,6 +130,7 @@ def _layers(text: str | None) -> list[int] | None:
 
 @editors_app.command("train")
 def train_command(
+    context: typer.Context,
     editor: Annotated[str, typer.Argument(help="Editor that needs training.")],
     model: Model = "smollm2-135m",
     data: Annotated[
@@ -132,19 +156,21 @@ def train_command(
     trust_remote_code: TrustRemoteCode = False,
     device: Device = None,
     dtype: Dtype = "float32",
-    cache_dir: CacheDir = DEFAULT_CACHE,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Train what an editor needs, on facts that runs do not edit; repeated, it goes on."""
     from .display import display_for
     from .train import train_editor
 
+    if from_pt is not None:
+        _refuse_beside(context, "--from-pt", _OF_TRAINING)
     console = Console()
     with display_for(console) as display:
         outcome = train_editor(
             editor,
             model=model,
             data=names(data),
-            data_dir=data_dir,
+            data_dir=data_folder(data_source, data_dir),
             data_source=data_source,
             steps=steps,
             settings=tuple(training or ()),
@@ -154,7 +180,7 @@ def train_command(
             trust_remote_code=trust_remote_code,
             device=device,
             dtype=dtype,
-            cache_dir=cache_dir,
+            cache_dir=cache_dir or default_cache(),
             from_pt=from_pt,
             observer=display,
         )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .options import DataDir, Device, EditorPath, TrustRemoteCode
+from .options import CacheDir, DataDir, Device, EditorPath, TrustRemoteCode
 
 leaderboard_app = typer.Typer()
 
@@ -78,10 +78,7 @@ def verify_command(
     ] = None,
     data_dir: DataDir = None,
     device: Device = None,
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
-    ] = None,
+    cache_dir: CacheDir = None,
     editor_path: EditorPath = None,
     model: Annotated[
         str | None, typer.Option(help="Where the model is here: folder, hub id or alias.")

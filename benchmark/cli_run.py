@@ -12,9 +12,8 @@ from rich.console import Console
 
 from ..leaderboards.show import result_tables
 from ..tasks.errors import InputError
-from .config import RunConfig
+from .config import CACHE_VARIABLE, RunConfig
 from .options import (
-    DEFAULT_CACHE,
     CacheDir,
     DataDir,
     DataSource,
@@ -108,7 +107,7 @@ def run_command(
         Path | None,
         typer.Option(help="Run directory; default: in runs/, by suite, model, editor and time."),
     ] = None,
-    cache_dir: CacheDir = DEFAULT_CACHE,
+    cache_dir: CacheDir = None,
     save_every: Annotated[
         int, typer.Option(min=1, help="Edits between saves; later ones are made again.")
     ] = 10,
@@ -157,7 +156,7 @@ def resume_command(
     device: Annotated[str | None, typer.Option(help="Torch device; default: as before.")] = None,
     cache_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of the cache; default: as before.", envvar="SEQEDIT_CACHE_DIR"),
+        typer.Option(help="Folder of the cache; default: as before.", envvar=CACHE_VARIABLE),
     ] = None,
     save_every: Annotated[
         int | None, typer.Option(min=1, help="Edits between saves; default: as before.")

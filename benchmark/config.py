@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .aliases import model_aliases
+from ..tasks.errors import InputError
+from .aliases import last_name, model_aliases
 
 Mode = Literal["instance-sequential", "batch-sequential", "batch-single"]
 """One fact after another; batch after batch of facts; all facts in one batch."""
+
+
+CACHE_VARIABLE = "SEQEDIT_CACHE_DIR"
+
+
+def default_cache() -> Path:
+    """Return the folder for what can be computed again, where nobody names one.
+
+    Raises:
+        InputError: neither the environment nor a home folder says where.
+    """
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    try:
+        return Path.home() / ".cache" / "seqedit-bench"
+    except RuntimeError:
+        raise InputError(
+            f"there is no home folder for a cache: name one with --cache-dir or {CACHE_VARIABLE}"
+        ) from None
 
 
 class RunConfig(BaseModel):
@@ -69,16 +91,19 @@ class RunConfig(BaseModel):
     """Hyper-parameters to set by hand, `key=value`."""
     output: Path | None = None
     """Run directory; None makes one under `runs/`."""
-    cache_dir: Path = Path.home() / ".cache" / "seqedit-bench"
-    """Folder for converted models and second moments."""
+    cache_dir: Path = Field(default_factory=default_cache)
+    """Folder for converted models and second moments; see `default_cache`."""
 
     def anywhere(self) -> dict[str, Any]:
-        """Return the request as JSON, with places that hold from any current folder."""
+        """Return the request as JSON, with places that hold from any current folder.
+
+        Links are not followed: a model's published hyper-parameters are found by its folder's name.
+        """
         names = ["editor_path", "include_path", "data_dir", "cache_dir"]
         names += ["suite"] if self.suite.endswith((".yaml", ".yml")) else []
         names += ["model"] if self.model not in model_aliases() else []
         given = {name: Path(getattr(self, name)) for name in names if getattr(self, name)}
-        there = {name: str(path.resolve()) for name, path in given.items() if path.exists()}
+        there = {name: str(path.absolute()) for name, path in given.items() if path.exists()}
         return {**self.model_dump(mode="json", exclude={"output"}), **there}
 
     def code(self) -> dict[str, Path | bool]:
@@ -94,5 +119,23 @@ class RunConfig(BaseModel):
         """Return the run directory: the one asked for, or runs/<suite>/<model>/<editor>/<time>."""
         if self.output is not None:
             return self.output
-        model = Path(self.model).resolve().name  # of a folder such as `.`, its own name
+        model = last_name(self.model)
         return Path("runs", suite, model, self.editor, now.strftime("%Y%m%d-%H%M%S"))
+
+
+def make_request(fields: dict[str, Any], named: Callable[[str], str] = str) -> RunConfig:
+    """Put a request together out of values that nobody has looked at.
+
+    Args:
+        fields: Those of `RunConfig`, as far as they are given.
+        named: Returns what the user calls a field.
+
+    Raises:
+        InputError: there is no such field, or its value is not allowed; says which.
+    """
+    try:
+        return RunConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = named(str(first["loc"][0]))
+        raise InputError(f"{field} {first['input']!r}: {first['msg']}") from None

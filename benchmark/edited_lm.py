@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
-from ..editors import get_editor, load_editor_file
-from ..tasks import InputError
+from ..editors import Editor, get_editor, load_editor_file
+from ..tasks import EditCase, InputError
 from ..tasks.cases import keep_tokenizer
 from ..tasks.documents import source_from
 from ..tasks.edits import load_stream
-from .config import RunConfig
+from .attempt import attempt
+from .config import RunConfig, make_request
 from .lm import SequentialEditLM
 from .observer import Silent
 from .ready import load_for, make_ready
+from .snapshot import Snapshot
+
+_LOGGER = logging.getLogger(__name__)
+_TAKEN = {
+    "editor_path",
+    "sample",
+    "seed",
+    "data_source",
+    "data_dir",
+    "trust_remote_code",
+    "dtype",
+    "cache_dir",
+}
+"""Fields of a request that have a meaning here, under their own names."""
 
 
 class EditedLM(SequentialEditLM):
@@ -33,10 +48,10 @@ class EditedLM(SequentialEditLM):
         device: Torch device; a GPU where there is one.
         batch_size: The harness's own; has no effect, as rows are packed by tokens.
         max_batch_size: The same.
-        arguments: Other fields of `RunConfig` (sample, seed, data_dir, dtype, cache_dir, ...).
+        arguments: Other fields of `RunConfig`: those of `_TAKEN`.
 
     Raises:
-        InputError: something named here is not there; says what.
+        InputError: something named here is not there, or nothing would be done with it; says what.
     """
 
     def __init__(
@@ -55,15 +70,17 @@ class EditedLM(SequentialEditLM):
         # The harness says cuda:0 where the user says nothing; its own models take what is there.
         if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
             device = None
-        config = _config(
-            model=pretrained,
-            editor=editor,
-            edits=edits,
-            num_edits=num_edits or None,
-            batch_size=edit_batch_size,
-            hparams=tuple(part for part in hparams.split(";") if part),
-            device=device,
-            **arguments,
+        config = _request(
+            {
+                "model": pretrained,
+                "editor": editor,
+                "edits": edits,
+                "num_edits": num_edits or None,
+                "batch_size": edit_batch_size,
+                "hparams": tuple(part for part in hparams.split(";") if part),
+                "device": device,
+            },
+            arguments,
         )
         if config.editor_path is not None:
             load_editor_file(config.editor_path)
@@ -81,24 +98,55 @@ class EditedLM(SequentialEditLM):
         loaded = load_for(config)
         # Tasks ask for it by this name, which may be an alias that no hub knows.
         keep_tokenizer(pretrained, loaded.tokenizer)
-        instance, held = None, ExitStack()
+        instance = None
         if num_edits:
             instance = make_ready(config, editor_class, loaded, Silent()).editor
-            for start in range(0, num_edits, config.batch_size):
-                batch = cases[start : min(start + config.batch_size, num_edits)]
-                instance.edit([case.request for case in batch])
-                loaded.model.eval()
-            # Never left: nothing is edited any more.
-            held.enter_context(instance.measured())
         super().__init__(loaded, seed=config.seed, editor=instance)
-        self._held = held
+        self._held = ExitStack()
+        if instance is not None:
+            self._edit(instance, cases[:num_edits], config.batch_size)
+            # Never left: nothing is edited any more.
+            self._held.enter_context(instance.measured())
+
+    def _edit(self, editor: Editor, cases: Sequence[EditCase], batch_size: int) -> None:
+        """Make the edits as a run does, and say which of them could not be made.
+
+        Raises:
+            InputError: none could; the mistake is not theirs.
+        """
+        failed: dict[int, str] = {}
+        for start in range(0, len(cases), batch_size):
+            requests = [case.request for case in cases[start : start + batch_size]]
+            editor.model.eval()
+            before = Snapshot(editor)
+            failed |= attempt(editor, requests, before=before, window=self.max_length).failed
+            editor.model.eval()
+        if len(failed) == len(cases):
+            raise InputError(
+                f"none of {len(cases)} edits could be made, the first because "
+                f"{failed[cases[0].case_id]}"
+            )
+        for number, case in enumerate(cases, start=1):
+            if (reason := failed.get(case.case_id)) is not None:
+                _LOGGER.warning("edit %d could not be made: %s", number, reason)
 
 
-def _config(**fields: Any) -> RunConfig:
-    if fields.get("cache_dir"):
-        fields["cache_dir"] = Path(fields["cache_dir"])
-    try:
-        return RunConfig(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"model_args {first['loc'][0]}: {first['msg']}") from None
+def _request(fields: dict[str, Any], arguments: dict[str, Any]) -> RunConfig:
+    """Put the request together.
+
+    Args:
+        fields: Those of `RunConfig` that have a name of their own here.
+        arguments: Other fields.
+
+    Raises:
+        InputError: a field that nothing is done with, or a value that is not allowed.
+    """
+    if strange := sorted(set(arguments) - _TAKEN):
+        raise InputError(
+            f"model_args {strange[0]}: --model seqedit has no use for it (beside its own arguments "
+            f"it takes {', '.join(sorted(_TAKEN))})"
+        )
+    config = make_request({**arguments, **fields}, lambda name: f"model_args {name}")
+    if not config.num_edits and (config.editor != "none" or config.hparams):
+        raise InputError(f"editor {config.editor!r} without num_edits would edit nothing")
+    return config

@@ -33,6 +33,7 @@ from .model import LoadedModel, OriginalWeights
 from .observer import Line, Observer
 from .pristine import Pristine
 from .ready import load_for, make_ready
+from .record import code_sha256
 from .suite import load_suite
 
 SCREENED, HUNTED, TOP, SUMMARY, CONFIG = (
@@ -84,7 +85,8 @@ def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -
     with recording() as digests:
         stream = load_stream(source, config.edits or "counterfact", sample=config.sample)
         cases = stream.cases[: wanted.num or len(stream.cases)]
-        names = list(dict.fromkeys([*load_suite(config.suite).each_edit, *config.downstream]))
+        suite = load_suite(config.suite)
+        names = list(dict.fromkeys([*suite.each_edit, *config.downstream]))
         tasks = _tasks(names, config, source, stream, len(cases))
     loaded = load_for(config)
     ready = make_ready(config, editor_class, loaded, observer)
@@ -98,13 +100,17 @@ def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -
         {
             "editor": config.editor,
             "hparams": ready.resolved.hparams.model_dump(mode="json"),
-            "context_templates": ready.record.get("context_templates"),
+            "code_sha256": code_sha256(editor_class),
+            "prepared": ready.record,
             "model": loaded.weights_sha256,
             "dtype": config.dtype,
             "data": digests,
             "edits": stream.name,
             "sample": stream.sample,
             "seed": config.seed,
+            "suite": suite.sha256,
+            "downstream": config.downstream,
+            "downstream_limit": config.downstream_limit,
         },
     )
     pack = _Pack(loaded, ready.editor, tasks, names, folder, observer)
@@ -147,7 +153,7 @@ def _claim(folder: Path, what: dict[str, Any]) -> None:
     Raises:
         InputError: it holds something else, or cannot be made.
     """
-    path = folder / CONFIG
+    path, what = folder / CONFIG, json.loads(json.dumps(finite(what)))
     try:
         if not path.exists():
             if folder.exists() and any(folder.iterdir()):

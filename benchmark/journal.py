@@ -249,6 +249,12 @@ class Journal:
         cut(path, whole)  # after a crash the last line may be half there
         append_to(path, f"{line}\n".encode(), size=whole)
 
+    def end(self) -> None:
+        """Cut off the lines that the run, gone on with otherwise than it began, did not come to."""
+        for name, file in self._files.items():
+            self._waiting[name].clear()
+            file.cut()
+
     def write_request(self, request: dict[str, Any]) -> None:
         """Write down what was asked for, places of this machine included: only to go on."""
         with storing(str(self.folder)):

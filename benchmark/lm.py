@@ -83,6 +83,14 @@ class SequentialEditLM(HFLM):
             hooks=self._hooks,
         )
 
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Refuse an answer cache: its keys know the text and not the weights.
+
+        Raises:
+            InputError: always; the harness calls this for a cache alone.
+        """
+        raise InputError("--use_cache would give answers of another model's edits: leave it out")
+
     def news(self) -> list[str]:
         """Return what users should know of how requests are run, each thing once."""
         budgets = {"scoring": self.scorer.budget, "generation": self.generator.budget}
@@ -104,7 +112,6 @@ class SequentialEditLM(HFLM):
 
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = True) -> list[Score]:
         """Score (context, continuation) requests; an empty context becomes the prefix token."""
-        self._no_cache()
         arguments = [cast(Any, request.args) for request in requests]
 
         def fits(text: str, index: int) -> bool:
@@ -180,7 +187,6 @@ class SequentialEditLM(HFLM):
         Nothing is put before them: they have no prompt. For hooks, what a window has before its
         scored tokens is the prompt.
         """
-        self._no_cache()
         pairs: list[Pair] = []
         owners: list[int] = []
         for owner, request in enumerate(requests):
@@ -199,7 +205,6 @@ class SequentialEditLM(HFLM):
 
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = True) -> list[str]:
         """Continue texts; what our generator cannot do (beams, ...) is left to the harness's."""
-        self._no_cache()
         arguments: list[Mapping[str, Any]] = [cast(Any, request.args)[1] for request in requests]
 
         def fits(text: str, index: int) -> bool:
@@ -252,6 +257,3 @@ class SequentialEditLM(HFLM):
             top_k=arguments.get("top_k") if sample else None,
             temperature=(temperature or 1.0) if sample else 1.0,
         )
-
-    def _no_cache(self) -> None:
-        assert self.cache_hook.dbdict is None, "an answer cache would return pre-edit answers"

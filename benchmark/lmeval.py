@@ -140,12 +140,22 @@ class TaskSet:
                 if limits and name in limits:
                     self._documents[leaf] = list(range(min(limits[name], len(task.eval_docs))))
                 if _metadata(task).get("scope") == "edits":
+                    if limits and name in limits:
+                        raise InputError(
+                            f"--downstream-limit does not go with --downstream {name}, which is "
+                            "asked about every edit: leave one of them out"
+                        )
                     self._cases[leaf] = [doc["case_id"] for doc in task.test_docs()]
 
     @property
     def skipped(self) -> dict[str, str]:
         """Tasks that are not measured and why, those for other kinds of edits aside."""
         return {name: reason for name, reason in self.empty.items() if reason}
+
+    def about_edits(self, name: str) -> bool:
+        """Return whether the documents of a task belong to edits, as far as it has any."""
+        leaves = self._loaded[name]["tasks"] if name not in self.empty else {}
+        return all(leaf in self._cases for leaf in leaves)
 
     def keeps_texts(self, name: str) -> bool:
         """Return whether what this task generates belongs into the journal."""
@@ -305,7 +315,8 @@ def forward(arguments: Sequence[str]) -> None:
     if "seqedit" not in model_registry:
         model_registry.register("seqedit", target="seqedit_bench.benchmark.edited_lm:EditedLM")
     given = list(arguments)
-    wants_tasks = not given or given[0] in ("run", "ls", "validate") or given[0].startswith("-")
+    # Without any argument it prints its help.
+    wants_tasks = given and (given[0] in ("run", "ls", "validate") or given[0].startswith("-"))
     if wants_tasks and not any(word.split("=")[0] == "--include_path" for word in given):
         given += ["--include_path", include_path()]
     before = sys.argv

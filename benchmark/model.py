@@ -25,7 +25,7 @@ from ..editors._hook import compute_in_float32
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import file_sha256
 from ..tasks.tokenization import Tokenizer
-from .aliases import model_aliases
+from .aliases import model_aliases, short_name
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -107,9 +107,8 @@ def load_model(
     model.eval()
     check_head(model)
     revision = getattr(model.config, "_commit_hash", None)
-    # A folder's own name is enough for a result; where it lies is nobody else's business.
-    short = Path(name).resolve().name if Path(name).is_dir() else name
-    return LoadedModel(model, tokenizer, short, revision, digest)
+    # Where a folder lies is nobody else's business.
+    return LoadedModel(model, tokenizer, short_name(name), revision, digest)
 
 
 def _not_finite(model: PreTrainedModel) -> str | None:

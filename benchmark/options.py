@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from ..tasks.errors import InputError
-from .config import RunConfig
+from ..tasks.sources import DATA_VARIABLE, data_folder
+from .config import CACHE_VARIABLE, RunConfig, make_request
 
 Editor = Annotated[str, typer.Option(help="Editor to benchmark: `seqedit-bench list editors`.")]
 EditorPath = Annotated[
@@ -19,7 +18,10 @@ EditorPath = Annotated[
 Model = Annotated[str, typer.Option(help="Hub id, local folder, or alias: `list models`.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder with the official data files.", envvar="SEQEDIT_DATA_DIR"),
+    typer.Option(
+        help=f"Folder with the official data files; default: {DATA_VARIABLE}, unless data is to "
+        "come from elsewhere."
+    ),
 ]
 DataSource = Annotated[
     str | None,
@@ -55,10 +57,11 @@ Dtype = Annotated[
     ),
 ]
 CacheDir = Annotated[
-    Path,
-    typer.Option(help="Folder for what can be computed again.", envvar="SEQEDIT_CACHE_DIR"),
+    Path | None,
+    typer.Option(
+        help=f"Folder for what can be computed again; default: {CACHE_VARIABLE}, else in ~/.cache."
+    ),
 ]
-DEFAULT_CACHE: Path = RunConfig.model_fields["cache_dir"].default
 
 
 def names(text: str | None) -> tuple[str, ...]:
@@ -72,9 +75,7 @@ def make_config(fields: dict[str, Any]) -> RunConfig:
     Raises:
         InputError: a value that is not allowed; names the option.
     """
-    try:
-        return RunConfig(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = str(first["loc"][0]).replace("_", "-")
-        raise InputError(f"--{flag} {first['input']!r}: {first['msg']}") from None
+    folder = data_folder(fields.get("data_source"), fields.get("data_dir"))
+    every = {**fields, "data_dir": folder}
+    given = {name: value for name, value in every.items() if value is not None}
+    return make_request(given, lambda name: f"--{name.replace('_', '-')}")

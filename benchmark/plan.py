@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from ..editors import Editor, get_editor, load_editor_file
 from ..leaderboards.results import SKIPPED
 from ..tasks import EditCase, InputError
 from ..tasks.edits import EditStream, load_stream
+from ..tasks.errors import unknown_name
 from ..tasks.sources import Source, recording
 from .config import Mode, RunConfig
 from .lmeval import TaskSet
@@ -68,7 +70,8 @@ class Plan:
     @property
     def not_measured(self) -> dict[str, str]:
         """Tasks that the suite has and this run leaves out, and why."""
-        return {**self.tasks.skipped, **{name: SKIPPED for name in self.config.skip}}
+        left_out = [name for name in self.config.skip if name not in self.config.downstream]
+        return {**self.tasks.skipped, **dict.fromkeys(left_out, SKIPPED)}
 
     @property
     def limits(self) -> dict[str, int]:
@@ -99,7 +102,8 @@ def make_plan(config: RunConfig) -> Plan:
     Raises:
         InputError: a name is unknown, data is missing or malformed, or the parts do not fit.
     """
-    suite = load_suite(config.suite).without(config.skip)
+    whole = load_suite(config.suite)
+    suite = whole.without(config.skip)
     if config.editor_path is not None:
         load_editor_file(config.editor_path)
     editor_class = get_editor(config.editor)
@@ -131,6 +135,12 @@ def make_plan(config: RunConfig) -> Plan:
             f"suite {suite.name} asks nothing about {stream.name} edits: "
             f"none of {', '.join(suite.each_edit)} has documents for them"
         )
+    _must_be_about_edits(suite, "each_edit", suite.each_edit, tasks)
+    if single is not None:
+        _must_be_about_edits(suite, "single_edit.tasks", single.names, single.tasks)
+    # What is left out may have the metrics that are missing.
+    if not {*config.skip, *tasks.skipped} & {*whole.each_edit}:
+        _must_have_metrics(suite, stream.family, tasks)
     return Plan(
         config,
         suite,
@@ -145,6 +155,33 @@ def make_plan(config: RunConfig) -> Plan:
         single,
         datetime.now(),
     )
+
+
+def _must_be_about_edits(suite: Suite, key: str, names: Sequence[str], tasks: TaskSet) -> None:
+    """Refuse tasks whose answers would be thrown away, for they belong to no edit.
+
+    Raises:
+        InputError: one of them is such a task.
+    """
+    for name in names:
+        if not tasks.about_edits(name):
+            raise InputError(
+                f"suite {suite.name}: {key} names {name}, whose documents belong to no edit: "
+                "checkpoint and start_end are for such tasks"
+            )
+
+
+def _must_have_metrics(suite: Suite, family: str, tasks: TaskSet) -> None:
+    """Refuse a score that would never come about.
+
+    Raises:
+        InputError: no task that is asked after each edit has one of its metrics.
+    """
+    asked = [name for name in suite.each_edit if name not in tasks.empty]
+    known = list(dict.fromkeys(metric for name in asked for metric in tasks.metrics_of(name)))
+    for metric in suite.score.get(family, ()):
+        if metric not in known:
+            raise unknown_name(f"metric of score.{family} in suite {suite.name}", metric, known)
 
 
 def _batch_size(config: RunConfig, num_edits: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from ..editors import Editor
 from ..leaderboards.results import (
     DataInfo,
     EditorInfo,
@@ -73,7 +74,6 @@ def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:
         ready: The editor, prepared.
     """
     editor, resolved = ready.editor, ready.resolved
-    code = inspect.getsourcefile(type(editor))
     return Record(
         **describe_plan(plan)._asdict(),
         editor=EditorInfo(
@@ -82,12 +82,18 @@ def describe(plan: Plan, loaded: LoadedModel, ready: Ready) -> Record:
             needs=sorted(editor.needs),
             hparams=resolved.hparams.model_dump(mode="json"),
             hparams_source=resolved.source,
-            code_sha256=file_sha256(Path(code)) if code else "",
+            code_sha256=code_sha256(type(editor)),
             prepared=ready.record,
         ),
         model=describe_model(plan, loaded),
         provenance=provenance.collect(loaded.model.device, plan.started, plan.config.include_path),
     )
+
+
+def code_sha256(editor_class: type[Editor]) -> str:
+    """Return the digest of an editor's source file; empty where it has none."""
+    code = inspect.getsourcefile(editor_class)
+    return file_sha256(Path(code)) if code else ""
 
 
 def describe_model(plan: Plan, loaded: LoadedModel) -> ModelInfo:

@@ -100,10 +100,14 @@ def _jobs(rerun: Rerun, chosen: Sequence[int], wanted: Wanted) -> Iterator[_Job]
         yield _Job("recorded", cases[edit - 1], edit, 0)
         for draw in range(1, wanted.fresh + 1) if rerun.draws_templates else ():
             yield _Job("fresh", cases[edit - 1], edit, draw)
-    left = [case for case in rerun.plan.stream.cases if case not in {cases[e - 1] for e in chosen}]
+    taken = {cases[edit - 1].case_id for edit in chosen}
+    # All are shuffled: with one candidate more, the controls that are there already stay.
+    drawn = list(rerun.plan.stream.cases)
+    random.Random(_RANDOM_SEED).shuffle(drawn)
+    left = [case for case in drawn if case.case_id not in taken]
     if len(left) < wanted.controls:
         raise InputError(f"--controls {wanted.controls}: the data has only {len(left)} other facts")
-    for case in random.Random(_RANDOM_SEED).sample(left, wanted.controls):
+    for case in left[: wanted.controls]:
         yield _Job("control", case, None, 0)
 
 

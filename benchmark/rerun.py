@@ -13,6 +13,7 @@ from ..editors import Editor
 from ..editors._locate import encode_strings
 from ..leaderboards.analysis.journal import RunJournal
 from ..tasks import InputError
+from ..tasks.sources import data_folder
 from .config import RunConfig
 from .model import LoadedModel
 from .observer import Observer
@@ -80,7 +81,9 @@ def _config(run: RunJournal, location: Mapping[str, Any]) -> RunConfig:
     request = run.config.get("request")
     if not isinstance(request, dict):
         raise InputError(f"{run.folder}: config.json does not say what was asked for")
-    given = {name: value for name, value in location.items() if value is not None}
+    folder = data_folder(_of(run, "data", "source"), location.get("data_dir"))
+    places = {**location, "data_dir": folder}
+    given = {name: value for name, value in places.items() if value is not None}
     try:
         config = RunConfig(**{**request, **given})
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -14,7 +15,7 @@ from ..editors import Editor
 from ..leaderboards import Result, read_result
 from ..leaderboards.plot import plot_run
 from ..tasks import InputError
-from .changes import Changes, Replay, earlier_request, keep_threads
+from .changes import Changes, Replay, earlier_request, keep_threads, refuse_another
 from .config import RunConfig
 from .journal import CONFIG, RESULT, Journal, has_run
 from .loop import Loop
@@ -27,7 +28,7 @@ from .saves import Saves
 from .scorable import refuse_unscorable
 from .space import check_space, megabytes
 from .stopping import Stopper
-from .storage import StorageError, digest_of, storing
+from .storage import StorageError, digest_of
 
 
 class Outcome(NamedTuple):
@@ -52,7 +53,8 @@ def run(
     Args:
         config: What to run.
         observer: Told how it goes.
-        resume: Go on with the run in `config.output` if there is one, as `resume_run` does.
+        resume: Go on with the run in `config.output` if there is one, as `resume_run` does; a
+            finished one must be of this request.
         force: With `resume`: whatever has changed since.
 
     Raises:
@@ -102,6 +104,8 @@ def resume_run(
         raise InputError(f"{folder} holds no run that could go on")
     saves = Saves(folder)
     if (folder / RESULT).exists():
+        if config is not None:
+            refuse_another(folder, make_plan(config))
         result = read_result(folder)
         observer.note(f"{folder} is finished: there is nothing to go on with")
         saves.remove()
@@ -114,7 +118,8 @@ def resume_run(
             observer.note("it was stopped before its first edit: it starts anew")
             return _begin(plan, journal, observer)
         changes = Changes(journal.folder, remains.config, force=force)
-        changes.check(describe_plan(plan).config())
+        request = plan.config.model_dump(mode="json")
+        changes.check({**describe_plan(plan).config(), "request": request})
         keep_threads(remains.config, plan.config)
         loop, record = _prepare(plan, journal, observer, changes)
         changes.check(record.config(plan))
@@ -176,12 +181,17 @@ def _finish(loop: Loop, record: Record) -> Outcome:
     journal = loop.journal
     with Stopper(loop.observer) as stopper:
         loop.run(stopper)
+    journal.end()
     result = loop.result(record)
-    with storing(str(journal.folder)):
-        plot_run(result, journal.folder)
     path = journal.write_result(result.to_json())
     journal.event("finished")
     loop.keeper.saves.remove()
+    try:
+        plot_run(result, journal.folder)
+    except Exception as error:  # of a library as much as of the disk: the run itself is done
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        again = shlex.join(["seqedit-bench", "plot", str(journal.folder)])
+        loop.observer.note(f"its curves were not drawn ({reason}): {again} draws them")
     return Outcome(result, path)
 
 

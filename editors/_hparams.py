@@ -98,7 +98,7 @@ def _chosen(
 ) -> tuple[dict[str, Any], str]:
     """Return the values of one editor or wrapper for a model, and where they come from."""
     table = _load(name)
-    model = model_name.rstrip("/").rsplit("/", 1)[-1].lower()
+    model = Path(model_name).absolute().name.lower()  # `.` has none of its own
     for known, entry in table.get("models", {}).items():
         if model in (known, *entry.get("names", [])):
             values, source = entry["values"], f"{known}: {entry['source']}"

@@ -5,24 +5,22 @@ The metadata comes from the runner, from `--metadata`, or from `--model_args`.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from .edits import STREAMS, load_stream
 from .errors import OtherStream, unknown_name
 from .requests import EditCase
-from .sources import Source
+from .sources import Source, data_folder
 
 
 def source_from(data_source: str | None = None, data_dir: str | None = None, **_: Any) -> Source:
     """Return the source of data that the metadata names.
 
-    Under plain lm_eval nothing else can say where data is, so SEQEDIT_DATA_DIR names the folder
-    if nothing is said.
+    Under plain lm_eval nothing else may say where data is, so the environment counts.
     """
-    folder = data_dir or (None if data_source else os.environ.get("SEQEDIT_DATA_DIR"))
-    return Source.choose(data_source, Path(folder) if folder else None)
+    folder = data_folder(data_source, Path(data_dir) if data_dir else None)
+    return Source.choose(data_source, folder)
 
 
 def cases_from(

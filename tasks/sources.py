@@ -6,6 +6,7 @@ Every file that is read is remembered with its sha256, so that a result can say 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,20 @@ OFFICIAL_URLS = {
     },
 }
 """Files their authors publish, data sets of the hub at a pinned revision."""
+
+DATA_VARIABLE = "SEQEDIT_DATA_DIR"
+
+
+def data_folder(source: str | None, given: Path | None) -> Path | None:
+    """Return the data folder: the one that is given, else the one that the environment names.
+
+    Args:
+        source: The source of data; the environment does not count where it is no folder.
+        given: The folder, where somebody says which.
+    """
+    there = os.environ.get(DATA_VARIABLE) if source in (None, "folder") else None
+    return given or (Path(there) if there else None)
+
 
 _RECORDERS: list[dict[str, str]] = []
 

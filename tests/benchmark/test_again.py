@@ -166,7 +166,11 @@ def test_a_changed_value_is_found(name: str, edit: int, entry_file: Path, places
     assert [line.split(":")[0] for line in told] == [f"series.immediate.{name}, edit {edit + 1}"]
 
 
-def test_the_command_says_what_differs(entry_file: Path, places: Places) -> None:
+def test_the_command_says_what_differs(
+    entry_file: Path, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of bundled data, whatever folder the environment names."""
+    monkeypatch.setenv("SEQEDIT_DATA_DIR", str(tmp_path))
     raw = json.loads(entry_file.read_text(encoding="utf-8"))
     raw["series"]["immediate"]["nm"][0] = 0.25
     entry_file.write_text(Entry.model_validate(raw).to_json(), encoding="utf-8")
@@ -219,7 +223,9 @@ def test_other_code_is_reported(entry_file: Path, places: Places) -> None:
     assert (code.differs, code.note) == ((), "other code of the editor")
 
 
-def test_what_cannot_be_made_again(entry_file: Path, places: Places) -> None:
+def test_what_cannot_be_made_again(
+    entry_file: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entry = read_entry(entry_file)
     with pytest.raises(InputError, match="--replay 5: the entry has 4 edits"):
         again(entry, 5, places, Silent())
@@ -229,7 +235,10 @@ def test_what_cannot_be_made_again(entry_file: Path, places: Places) -> None:
         again(Entry.model_validate(raw), 1, places, Silent())
     raw = json.loads(entry_file.read_text(encoding="utf-8"))
     raw["result"]["data"]["source"] = "folder"
-    with pytest.raises(InputError, match="--data-dir"):
+    with pytest.raises(InputError, match="say where they are with --data-dir"):
+        again(Entry.model_validate(raw), 1, places, Silent())
+    monkeypatch.setenv("SEQEDIT_DATA_DIR", "not-there")
+    with pytest.raises(InputError, match="data folder not-there"):
         again(Entry.model_validate(raw), 1, places, Silent())
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lm_eval.tasks import TaskManager
+from pydantic_core import PydanticUndefined
 from transformers import AutoModelForCausalLM, BloomConfig, PreTrainedTokenizerFast
 
 from seqedit_bench.benchmark import RunConfig, lmeval, runner
@@ -459,8 +460,9 @@ def test_every_flag_of_a_run_is_a_field_of_its_request() -> None:
     flags = inspect.signature(run_command).parameters
     assert set(flags) - {"quiet", "json", "resume", "force"} == set(RunConfig.model_fields)
     for name, field in RunConfig.model_fields.items():
-        default = inspect.Parameter.empty if field.is_required() else field.default
-        assert flags[name].default == (None if default == () else default), name
+        default = None if field.default in ((), PydanticUndefined) else field.default
+        wanted = inspect.Parameter.empty if field.is_required() else default
+        assert flags[name].default == wanted, name
 
 
 def test_version_and_help(seqedit: Command) -> None:
@@ -526,6 +528,7 @@ def test_what_is_said_to_be_used_names_the_folder_in_full(
         (["--text", "not-there.txt"], "not-there.txt"),
         (["--mom2-dtype", "float8"], "--mom2-dtype 'float8'"),
         (["--tokens", "5"], "singular"),
+        (["--tokens", "5", "--from-npz", "x"], "--tokens has no effect beside --from-npz"),
     ],
 )
 def test_moments_refuses(

@@ -91,6 +91,10 @@ def test_a_mistake_in_the_arguments_is_one_line(
         ({"sample": 10}, "model_args sample"),
         ({"colour": "red"}, "model_args colour"),
         ({"edits": "zsr", "num_edits": 1}, "did you mean 'zsre'"),
+        ({"editor": "rome"}, "'rome' without num_edits"),
+        ({"hparams": "layers=[1]"}, "without num_edits"),
+        ({"mode": "batch-single", "num_edits": 2}, "model_args mode: .* has no use for it"),
+        ({"stop_on_collapse": True}, "model_args stop_on_collapse"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -98,6 +102,53 @@ def test_what_cannot_be_done_is_said(
 ) -> None:
     with pytest.raises(InputError, match=says):
         EditedLM(str(tiny_folder), **arguments)
+
+
+HALF = '''
+"""Fails in the middle of a fact, now and then."""
+
+import torch
+
+from seqedit_bench.editors import Editor, EditReport, Hparams, RequestError, register_editor
+
+
+@register_editor("half")
+class Half(Editor):
+    Hparams = Hparams
+
+    def prepare(self):
+        self.calls = 0
+        return {}
+
+    def edited_parameters(self):
+        return ["transformer.h.1.mlp.c_proj.weight"]
+
+    @torch.no_grad()
+    def edit(self, requests):
+        self.calls += 1
+        weight = self.model.get_parameter(self.edited_parameters()[0])
+        weight.add_(1.0)
+        if self.calls % 2 == 0 or self.seed:
+            weight.fill_(9.0)
+            raise RequestError(requests[0].case_id, "no such place")
+        return EditReport(({},))
+'''
+
+
+def test_an_edit_that_cannot_be_made_is_left_out_as_in_a_run(
+    tiny_folder: Path, tmp_path: Path, fresh_registry: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "half.py").write_text(HALF, encoding="utf-8")
+    name = "transformer.h.1.mlp.c_proj.weight"
+    options = {"editor": "half", "editor_path": tmp_path / "half.py", "device": "cpu"}
+    before = EditedLM(str(tiny_folder), device="cpu").model.get_parameter(name).detach()
+    lm = EditedLM(str(tiny_folder), num_edits=3, **options)
+    torch.testing.assert_close(lm.model.get_parameter(name).detach(), before + 2.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "edit 2 could not be made: no such place"
+    ]
+    with pytest.raises(InputError, match=r"none of 2 edits could be made, .* no such place"):
+        EditedLM(str(tiny_folder), num_edits=2, seed=1, **options)
 
 
 def test_without_edits_it_is_the_model_itself(tiny_folder: Path) -> None:
@@ -125,6 +176,12 @@ def test_later_versions_of_the_harness_will_find_us() -> None:
     (tasks,) = [each for each in entry_points(group="lm_eval.tasks") if each.name == "seqedit"]
     folder = Path(str(tasks.load().__file__)).parent
     assert (folder / "counterfact" / "counterfact_es.yaml").is_file()
+
+
+def test_without_arguments_the_harness_prints_its_help(seqedit: Callable[..., Any]) -> None:
+    done = seqedit("lm-eval")
+    assert (done.code, done.err) == (0, "")
+    assert "usage: lm-eval" in done.out
 
 
 def test_the_harness_lists_our_tasks(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from seqedit_bench.benchmark import hunt
 from seqedit_bench.benchmark.hunt import _first, summarise
 from seqedit_bench.editors import Editor, EditRequest
 from seqedit_bench.leaderboards.analysis import Constants
@@ -108,7 +109,8 @@ def test_downstream_tasks_at_the_top(hunting: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--seed", 1], "holds a hunt with other context_templates, seed"),
+        (["--seed", 1], "holds a hunt with other prepared, seed"),
+        (["--downstream", "sst2_ll", "--downstream-limit", 2], "downstream, downstream_limit"),
         (["--edits", "zsr"], "unknown edit stream 'zsr'"),
         (["--sample", 11], "--sample"),
     ],
@@ -118,6 +120,12 @@ def test_another_hunt_is_refused(options: list[object], says: str, hunting: Comm
     done = hunting("--num", 1, "--top", 0, *options)
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert says in done.err
+
+
+def test_a_hunt_by_other_code_is_another(hunting: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    hunting("--num", 1, "--top", 0)
+    monkeypatch.setattr(hunt, "code_sha256", lambda _: "0" * 64)
+    assert "holds a hunt with other code_sha256" in hunting("--num", 1, "--top", 0).err
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+import command
 from seqedit_bench.benchmark.observer import Silent
 from seqedit_bench.benchmark.overlaps import compute_overlaps, overlaps
-from seqedit_bench.benchmark.replay import Wanted, replay
+from seqedit_bench.benchmark.replay import Wanted, _jobs, replay
 from seqedit_bench.benchmark.rerun import open_rerun
 from seqedit_bench.editors import Editor, EditRequest
 from seqedit_bench.editors._keys import keys_and_outputs, subject_rows
@@ -22,6 +24,8 @@ from seqedit_bench.leaderboards.analysis import Constants
 from seqedit_bench.leaderboards.analysis.analyse import analyse
 from seqedit_bench.leaderboards.analysis.journal import read_run
 from seqedit_bench.tasks import InputError
+from seqedit_bench.tasks.edits import load_stream
+from seqedit_bench.tasks.sources import Source
 
 SMALL = ("layers=[1]", "v_num_grad_steps=3", "mom2_n_tokens=600")
 TEMPLATES = "context_template_length_params=[[4, 2]]"
@@ -108,6 +112,15 @@ def test_the_runs_own_templates_are_used(run_folder: Path, here: dict[str, Any])
     assert decode_strings("context_templates", state) == ["{}", "Other text. {}"]
 
 
+def test_a_bundled_run_is_replayed_whatever_folder_the_environment_names(
+    run_folder: Path, here: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQEDIT_DATA_DIR", str(tmp_path))
+    assert open_rerun(read_run(run_folder), Silent(), **here).plan.source.name == "bundled"
+    done = command.seqedit("analyze", run_folder, "--keys", "--cache-dir", here["cache_dir"])
+    assert done.code == 0, done.err
+
+
 @pytest.mark.parametrize(
     ("part", "name", "value", "says"),
     [
@@ -147,6 +160,22 @@ def test_analyze_replays_and_compares_keys(
 def test_more_controls_than_facts(run_folder: Path, here: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="has only 182 other facts"):
         replay(read_run(run_folder), Wanted(controls=1000, candidates=2), FAST, Silent(), **here)
+
+
+def test_one_candidate_more_leaves_the_controls() -> None:
+    cases = load_stream(Source.choose(None, None), "counterfact", sample=1).cases
+    plan = SimpleNamespace(cases=cases, stream=SimpleNamespace(cases=cases))
+    rerun: Any = SimpleNamespace(plan=plan, draws_templates=False)
+
+    def controls(*chosen: int) -> list[int]:
+        jobs = _jobs(rerun, chosen, Wanted(controls=100))
+        return [job.case.case_id for job in jobs if job.kind == "control"]
+
+    before = controls(1)
+    edit = 1 + [case.case_id for case in cases].index(before[0])
+    after = controls(1, edit)
+    assert len(after) == len(set(after)) == 100
+    assert after[:-1] == before[1:]
 
 
 # --- Keys ------------------------------------------------------------------------------------

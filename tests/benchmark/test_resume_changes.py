@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -19,10 +20,11 @@ from interrupted import (
     lines_of,
     untouched,
 )
-from seqedit_bench.benchmark import provenance
+from seqedit_bench.benchmark import evaluate, provenance
 from seqedit_bench.benchmark.runner import resume_run, run
 from seqedit_bench.benchmark.tiny_models import build_model
 from seqedit_bench.tasks import InputError
+from seqedit_bench.tasks.sources import file_sha256
 
 
 def refused(seqedit: Callable[..., Any], folder: Path, *options: object) -> str:
@@ -55,6 +57,7 @@ def other_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
         ({"dtype": "bfloat16"}, "model.dtype was 'float32', is 'bfloat16'"),
         ({"editor": "ft"}, "editor.name was 'drift', is 'ft'"),
         ({"skip": ["single_edit"]}, "protocol.not_measured"),
+        ({"stop_on_collapse": True}, "request.stop_on_collapse was False, is True"),
     ],
 )
 def test_another_request(changed: dict[str, Any], says: str, stage: Stage, stopped: Path) -> None:
@@ -63,6 +66,37 @@ def test_another_request(changed: dict[str, Any], says: str, stage: Stage, stopp
         pytest.raises(InputError, match="cannot go on as the same run") as refusal,
     ):
         run(stage.config(stopped, **changed), resume=True)
+    assert says in str(refusal.value)
+
+
+@pytest.fixture
+def finished(twin: Path, tmp_path: Path) -> Path:
+    """A copy of a run that nothing happened to."""
+    return shutil.copytree(twin, tmp_path / "finished")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"num_edits": 6}, "protocol.num_edits was 8, is 6"),
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"editor": "ft"}, "editor.name was 'drift', is 'ft'"),
+        ({"hparams": ("size=0.25",)}, "request.hparams"),
+        ({"dtype": "bfloat16"}, "model.dtype was 'float32', is 'bfloat16'"),
+        ({"model": "some/model"}, "model.name was 'tiny-gpt2', is 'some/model'"),
+        ({"stop_on_collapse": True}, "request.stop_on_collapse was False, is True"),
+        ({"suite": "quick", "skip": ("single_edit",)}, "suite.name was 'tiny', is 'quick'"),
+    ],
+)
+def test_a_finished_run_is_no_answer_to_another_request(
+    changed: dict[str, Any], says: str, stage: Stage, finished: Path
+) -> None:
+    options = stage.config(finished, **changed).model_dump()
+    with (
+        untouched(finished),
+        pytest.raises(InputError, match="finished run of another request") as refusal,
+    ):
+        evaluate(**options, resume=True, force=True)
     assert says in str(refusal.value)
 
 
@@ -128,6 +162,15 @@ def test_force_records_every_change(
     (event,) = [event for event in events(stopped) if event["event"] == "resumed"]
     assert event["forced"] == [change]
     assert lines_of(stopped) == lines_of(twin)
+
+
+def test_lines_that_a_shorter_run_does_not_come_to_are_not_its_own(
+    stopped: Path, stage: Stage
+) -> None:
+    """The journal says no more than the result that is computed from it."""
+    result = run(stage.config(stopped, num_edits=6), resume=True, force=True).result
+    assert len(lines_of(stopped)["edits.jsonl"]) == result.ending.edits_done == 6
+    assert result.journal_sha256["edits.jsonl"] == file_sha256(stopped / "edits.jsonl")
 
 
 def test_sources_are_all_code_and_yaml(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import pytest
 from rich.console import Console
 
-from seqedit_bench.benchmark import RunConfig, evaluate
+from interrupted import KillAt, events
+from seqedit_bench.benchmark import RunConfig, evaluate, runner
 from seqedit_bench.benchmark.display import LiveDisplay, PlainLines, display_for
 from seqedit_bench.benchmark.runner import run
 from seqedit_bench.leaderboards import Result, read_result
 from seqedit_bench.leaderboards import summary as summaries
-from seqedit_bench.leaderboards.results import json_schema
+from seqedit_bench.leaderboards.results import ResultError, json_schema
 from seqedit_bench.tasks import InputError
 from seqedit_bench.tasks.edits import load_stream
 from seqedit_bench.tasks.sources import Source, file_sha256
@@ -395,6 +396,25 @@ def test_evaluate_refuses_as_the_command_does(request_of: dict[str, Any]) -> Non
     with pytest.raises(InputError, match="did you mean 'memit'"):
         evaluate("memitt", **request_of)
     assert not request_of["output"].exists()
+
+
+def test_a_result_does_not_depend_on_its_figures(
+    request_of: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full at the very end."""
+
+    def full(*_: Any) -> None:
+        raise ResultError("curves.png: cannot be written: No space left on device")
+
+    monkeypatch.setattr(runner, "plot_run", full)
+    observer, folder = KillAt(), request_of["output"]
+    outcome = runner.run(RunConfig(editor="none", **request_of), observer)
+    assert read_result(folder) == outcome.result
+    assert events(folder)[-1]["event"] == "finished"
+    assert not (folder / "state").exists()
+    (note,) = [note for note in observer.notes if "curves" in note]
+    assert "No space left on device" in note
+    assert note.endswith(f"seqedit-bench plot {folder} draws them")
 
 
 def test_default_run_directory(request_of: dict[str, Any]) -> None:

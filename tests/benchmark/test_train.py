@@ -118,6 +118,8 @@ def test_train_then_run_in_half_precision(
         (["mend", "--steps", "0"], "--steps"),
         (["mend", "--dtype", "half"], "--dtype 'half': float32, bfloat16, float16"),
         (["mend", "--from-pt", "none.pt"], "none.pt is not there"),
+        (["mend", "--from-pt", "x.pt", "--steps", "400"], "--steps has no effect beside --from-pt"),
+        (["mend", "--from-pt", "x.pt", "--hold-back", "5"], "--hold-back has no effect beside"),
     ],
 )
 def test_mistakes(

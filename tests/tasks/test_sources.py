@@ -17,7 +17,14 @@ from datasets import Dataset
 
 from seqedit_bench.tasks import InputError
 from seqedit_bench.tasks.edits import load_stream
-from seqedit_bench.tasks.sources import OFFICIAL_URLS, Source, file_sha256, read_records, recording
+from seqedit_bench.tasks.sources import (
+    OFFICIAL_URLS,
+    Source,
+    data_folder,
+    file_sha256,
+    read_records,
+    recording,
+)
 
 
 def test_bundled_by_default(tmp_path: Path) -> None:
@@ -44,6 +51,17 @@ def test_refuses_contradictions(
 ) -> None:
     with pytest.raises(InputError, match=says):
         Source.choose(name, tmp_path / folder if folder else None)
+
+
+def test_the_environment_names_a_folder_where_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEQEDIT_DATA_DIR", raising=False)
+    assert data_folder(None, None) is None
+    monkeypatch.setenv("SEQEDIT_DATA_DIR", "named")
+    assert data_folder(None, None) == data_folder("folder", None) == Path("named")
+    assert data_folder("bundled", None) is data_folder("hub", None) is None
+    assert data_folder("folder", tmp_path) == tmp_path
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
