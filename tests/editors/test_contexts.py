@@ -47,7 +47,7 @@ def test_texts_begin_as_the_model_reads_texts(
 ) -> None:
     """With BOS, once, where the tokenizer adds one: without it a model says other things."""
     tokenizer, seen = tokenizers[style], []
-    generate = main_model.generate
+    generate: Any = main_model.generate
 
     def watched(rows: torch.Tensor, **options: Any) -> Any:
         seen.append(rows.tolist()[0])
