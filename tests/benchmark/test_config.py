@@ -16,16 +16,20 @@ from seqedit_bench.editors._base import ModelShape
 from seqedit_bench.tasks import InputError
 
 
+def asked(**fields: Any) -> RunConfig:
+    return RunConfig.model_validate(fields)
+
+
 def test_the_cache_is_where_the_environment_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of scripts as of the command line, and when the request is made."""
     monkeypatch.setenv("SEQEDIT_CACHE_DIR", str(tmp_path / "named"))
-    assert RunConfig(editor="none").cache_dir == tmp_path / "named"
-    assert RunConfig(editor="none", cache_dir=tmp_path).cache_dir == tmp_path
+    assert asked(editor="none").cache_dir == tmp_path / "named"
+    assert asked(editor="none", cache_dir=tmp_path).cache_dir == tmp_path
     monkeypatch.setenv("SEQEDIT_CACHE_DIR", "")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert RunConfig(editor="none").cache_dir == tmp_path / ".cache" / "seqedit-bench"
+    assert asked(editor="none").cache_dir == tmp_path / ".cache" / "seqedit-bench"
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def test_without_a_home_a_cache_must_be_named(
     done = seqedit(*arguments)
     assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
     assert "--cache-dir or SEQEDIT_CACHE_DIR" in done.err
-    assert RunConfig(editor="none", cache_dir=tmp_path).cache_dir == tmp_path
+    assert asked(editor="none", cache_dir=tmp_path).cache_dir == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -79,9 +83,9 @@ def test_a_model_keeps_the_name_it_was_given_by(
     (tmp_path / "4f2c").mkdir()
     (tmp_path / "gpt2-xl").symlink_to("4f2c")
     monkeypatch.chdir(tmp_path)
-    asked = RunConfig(editor="ft", model="./gpt2-xl")
-    assert asked.anywhere()["model"] == str(tmp_path / "gpt2-xl")
-    assert asked.output_dir("quick", datetime.now()).parts[2] == "gpt2-xl"
+    link = asked(editor="ft", model="./gpt2-xl")
+    assert link.anywhere()["model"] == str(tmp_path / "gpt2-xl")
+    assert link.output_dir("quick", datetime.now()).parts[2] == "gpt2-xl"
     assert short_name("./gpt2-xl") == "gpt2-xl"
 
 

@@ -266,8 +266,9 @@ def test_checkpoint_cadence(
 ) -> None:
     """A checkpoint follows the batch that reaches or passes a multiple of `every`, and the end."""
     suite = other_suite(
-        "[counterfact_es, counterfact_ps, counterfact_ns]\ncheckpoint: {retention: 2",
-        f"[counterfact_es]\ncheckpoint: {{retention: {every}",
+        "[counterfact_es, counterfact_ps, counterfact_ns]\ncheckpoint: {retention: 2}\n"
+        "score: {counterfact: [es, ps, ns]",
+        f"[counterfact_es]\ncheckpoint: {{retention: {every}}}\nscore: {{counterfact: [es]",
     )
     options = ["--num-edits", count, "--batch-size", batch, "--output", tmp_path / "run"]
     done = seqedit("--editor", "none", "--model", tiny_folder, "--suite", suite, *options)
