@@ -65,7 +65,7 @@ def of_run(entry: Entry, ran: Ran) -> Iterator[Check]:
         where = CONFIG if part in _FROM_CONFIG else _AGAINST.get(part, "the journal")
         found = found_again({part: stored[part]}, {part: made[part]})
         yield Check(_NAMES.get(part, part), where, _told(found, "result."))
-    differ = list(seconds(ran, entry.result.cost, "the entry"))
+    differ = [f"result.{each}" for each in seconds(ran, entry.result.cost, "the entry")]
     yield Check("seconds", "the journal", differ)
     series, collapse = series_and_collapse(ran)
     for what, one, other in (

@@ -46,7 +46,9 @@ def test_nothing_of_a_pull_request_is_run(workflow: dict[Any, Any]) -> None:
     code, entries = [step["with"] for step in judging if "checkout" in step.get("uses", "")]
     assert "ref" not in code  # the base branch, for this trigger
     assert code["persist-credentials"] is entries["persist-credentials"] is False
-    assert entries["sparse-checkout"] == "leaderboards/entries"
+    assert entries["sparse-checkout"] == "/leaderboards/entries/"
+    # A cone would have the files of the folders above too.
+    assert entries["sparse-checkout-cone-mode"] is False
     for script in scripts(workflow):
         assert "${{" not in script  # what others choose is no part of a script
         assert "pip install" not in script or "merged" not in script

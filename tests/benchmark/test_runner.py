@@ -492,7 +492,11 @@ def test_records_without_paraphrases(
 def test_every_counterfact_edit_of_the_official_data(
     request_of: dict[str, Any], data_dir: Path, other_suite: Callable[..., Path]
 ) -> None:
-    suite = other_suite(", counterfact_ps, counterfact_ns", "")
+    suite = other_suite(
+        "[counterfact_es, counterfact_ps, counterfact_ns]\ncheckpoint: {retention: 2}\n"
+        "score: {counterfact: [es, ps, ns]",
+        "[counterfact_es]\ncheckpoint: {retention: 2}\nscore: {counterfact: [es]",
+    )
     request_of |= {"edits": "counterfact-edits", "num_edits": 4, "suite": str(suite)}
     result = evaluate("none", data_dir=data_dir, **request_of)
     assert result.data.order == "paper order of CounterFact"

@@ -46,6 +46,5 @@ def test_the_rules_hold_for_entries_that_are_made_here(made: Path) -> None:
     judged = validate(made, known())
     assert (len(judged.entries), judged.problems) == (2, [])
     spoilt = next(made.rglob("*.json"))
-    spoilt.write_text(spoilt.read_text(encoding="utf-8").replace("true", "false"))
     spoilt.write_text(spoilt.read_text(encoding="utf-8") + " ")
     assert [each.field for each in validate(made, known()).problems] == ["file"]
