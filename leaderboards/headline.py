@@ -52,3 +52,13 @@ def is_share_of_task(metric: str) -> bool:
         (True, False)
     """
     return metric.partition(",")[0] in _SHARES
+
+
+def is_known_of_task(metric: str) -> bool:
+    """Return whether the name of a task's metric says what its numbers are.
+
+    Example:
+        >>> is_known_of_task("mcc"), is_known_of_task("ter")
+        (True, False)
+    """
+    return is_share_of_task(metric) or metric in MAGNITUDES or is_unbounded(metric)

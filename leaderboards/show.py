@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from .headline import MAGNITUDES, headline, is_share_of_task, is_unbounded
+from .headline import headline, is_known_of_task, is_unbounded
 from .results import Result, TransferRecord
 
 _LONGEST = 400
@@ -58,7 +58,7 @@ def measured_by_task(metric: str, value: float | None) -> str:
         >>> measured_by_task("acc", 0.5), measured_by_task("bleu", 25.5)
         ('50.0', '25.5')
     """
-    return percent(value) if is_share_of_task(metric) or metric in MAGNITUDES else number(value)
+    return measured(metric, value) if is_known_of_task(metric) else number(value)
 
 
 def result_tables(result: Result) -> Group:

@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    GraniteConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from seqedit_bench.benchmark.tiny_models import (
     FAMILIES,
@@ -42,6 +47,21 @@ def main_model(request: pytest.FixtureRequest) -> PreTrainedModel:
 def any_model(request: pytest.FixtureRequest) -> PreTrainedModel:
     """A fresh tiny model of every supported family."""
     return build_model(request.param)
+
+
+@pytest.fixture
+def scaling_model() -> PreTrainedModel:
+    """A model of a family that scales its logits behind the head."""
+    config = GraniteConfig(
+        vocab_size=500,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        logits_scaling=4.0,
+    )
+    return AutoModelForCausalLM.from_config(config).eval()
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def analyse(run: RunJournal, constants: Constants | None = None) -> Analysis:
     course = Course(
         efficacy(run),
         retained(run, criterion, constants.retention_min) if criterion else Points([], []),
-        downstream(run, constants.headroom),
+        downstream(run.checkpoints, constants.headroom),
         len(run.edits),
     )
     spikes = [_spike(run, found, course, constants) for found in _spikes(run, constants)]
@@ -171,12 +171,14 @@ def _place(
     for name, edits in asked.items():
         first = max([first, *(done + 1 for done in edits if done < met.get(name, 0))])
     last = max(found.edit, *met.values())
-    names = (*EFFICACY * ("es" in met), *("f1",) * ("downstream" in met))
+    about = {**dict.fromkeys(EFFICACY, "es"), "f1": "downstream"}
     located = [
         change
-        for name in names
+        for name, criterion in about.items()
         for change in changes
-        if change.series == name and _steps_down(change, first - found.horizon, last)
+        if criterion in met
+        and change.series == name
+        and _steps_down(change, first - found.horizon, last)
     ]
     places = [change.at for change in located if change.at is not None]
     if not places:

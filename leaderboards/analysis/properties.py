@@ -239,7 +239,7 @@ def _kept(run: RunJournal, end: int) -> list[bool]:
 
 def _loss(run: RunJournal, end: int, constants: Constants) -> float | None:
     """Return the share of downstream ability that is gone at the last checkpoint before the end."""
-    found = downstream(run, constants.headroom)
+    found = downstream(run.checkpoints, constants.headroom)
     if found is None:
         return None
     left = [value for done, value in zip(*found.headroom, strict=True) if 0 < done <= end]

@@ -129,15 +129,15 @@ def retained(run: RunJournal, name: str, fewest: int = 1) -> Points:
     return points
 
 
-def downstream(run: RunJournal, headroom: float) -> Downstream | None:
+def downstream(checkpoints: Sequence[CheckpointLine], headroom: float) -> Downstream | None:
     """Return the mean weighted F1 at checkpoints; None where no such task was asked.
 
     Args:
-        run: The run.
+        checkpoints: Those of the run.
         headroom: How much better than a constant answer a task must start to be followed in
             `Downstream.headroom`.
     """
-    asked = [line for line in run.checkpoints if any(F1 in found for found in line.tasks.values())]
+    asked = [line for line in checkpoints if any(F1 in found for found in line.tasks.values())]
     names = dict.fromkeys(
         name for line in asked for name, found in line.tasks.items() if F1 in found
     )

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Literal
 
 from ..curves import harmonic_mean
-from ..headline import MAGNITUDES, headline, is_share_of_task, is_unbounded
+from ..headline import headline, is_known_of_task, is_unbounded
 from ..show import label, number, percent, seconds
 from .downstream import able_tasks
 from .sources import Run
@@ -105,7 +105,8 @@ def catalogue(runs: Iterable[Run]) -> dict[str, Metric]:
     def add(name: str, kind: Kind, key: tuple[str, ...], metric: str) -> None:
         if name not in found:
             heading = _HEADINGS.get(name) or _heading(name)
-            alien = kind == "task" and not _is_known(metric)
+            # Of what nobody here knows, neither direction is the better one.
+            alien = kind == "task" and not is_known_of_task(metric)
             shape: Shape = "number" if alien else _shape(metric)
             found[name] = Metric(name, heading, kind, key, shape, 0 if alien else _better(metric))
 
@@ -211,11 +212,6 @@ def _heading(name: str) -> str:
     if head in ("kept", "sticky", "retained") and rest:
         return f"{head} {label(rest)}"
     return name if "." in name else label(name)
-
-
-def _is_known(metric: str) -> bool:
-    """Return whether a task's metric says what it is; of others no direction is the better one."""
-    return is_share_of_task(metric) or metric in MAGNITUDES or is_unbounded(metric)
 
 
 def _shape(metric: str) -> Shape:

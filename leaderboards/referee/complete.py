@@ -6,11 +6,10 @@ The point of collapse is judged here too: its criteria are about curves that an 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from ..analysis.collapse import Course, confirm, first_collapse
 from ..analysis.constants import Constants
-from ..analysis.journal import CheckpointLine, RunJournal
+from ..analysis.journal import CheckpointLine
 from ..analysis.series import EFFICACY, EXACT, Points, downstream, success
 from ..entry import Entry
 from ..known import Known
@@ -172,17 +171,16 @@ def _course(entry: Entry, constants: Constants) -> Course:
     return Course(
         [success(value) for value in es],
         retention,
-        downstream(_tasks_alone(curves), constants.headroom),
+        downstream(_checkpoints(curves), constants.headroom),
         entry.result.ending.edits_done,
     )
 
 
-def _tasks_alone(curves: Curves) -> RunJournal:
+def _checkpoints(curves: Curves) -> list[CheckpointLine]:
     """Return the checkpoints of a run, with the tasks that were asked at each."""
     lines: dict[int, CheckpointLine] = {}
     for name, record in curves.tasks.items():
         for at, done in enumerate(record.edits):
             line = lines.setdefault(done, CheckpointLine(edits=done))
             line.tasks[name] = {metric: values[at] for metric, values in record.metrics.items()}
-    checkpoints = [lines[done] for done in sorted(lines)]
-    return RunJournal(Path(), {}, [], checkpoints, [], [], None)
+    return [lines[done] for done in sorted(lines)]

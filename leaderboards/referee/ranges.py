@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..entry import Entry
-from ..headline import MAGNITUDES, is_share_of_task, is_unbounded
+from ..headline import MAGNITUDES, is_known_of_task, is_unbounded
 from ..results import Curves, Result, Summary, TransferRecord
 from .problem import Problem, short
 
@@ -29,8 +29,7 @@ def _of_edits(metric: str) -> Bounds:
 
 
 def _of_tasks(metric: str) -> Bounds:
-    known = is_share_of_task(metric) or metric in MAGNITUDES or is_unbounded(metric)
-    return _of_edits(metric) if known else (-math.inf, math.inf)
+    return _of_edits(metric) if is_known_of_task(metric) else (-math.inf, math.inf)
 
 
 def ranges(entry: Entry) -> Iterator[Problem]:

@@ -70,7 +70,7 @@ def _numbers(told: Told) -> list[tuple[str, str]]:
         points = retained(run, name)
         if points.values:
             numbers.append(("kept", f"{percent(points.values[-1])} %"))
-    asked = downstream(run, found.constants.headroom)
+    asked = downstream(run.checkpoints, found.constants.headroom)
     if asked and asked.unedited is not None:
         numbers.append(("F1", f"{percent(asked.unedited)} to {percent(asked.points.values[-1])}"))
     numbers.append(("spikes", str(len(found.spikes))))

@@ -129,7 +129,7 @@ def _retention(told: Sequence[Told]) -> Iterator[Chart]:
 def _downstream(told: Sequence[Told]) -> Iterator[Chart]:
     lines, floors, names = [], [], []
     for at, (label, run, analysis) in enumerate(told):
-        found = downstream(run, analysis.constants.headroom)
+        found = downstream(run.checkpoints, analysis.constants.headroom)
         if found is not None:
             lines.append(_line(at, label, found.points.edits, found.points.values))
             names.append(tuple(found.tasks))

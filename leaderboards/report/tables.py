@@ -52,7 +52,7 @@ def numbers_table(told: Sequence[Told]) -> Table:
     """Return the numbers that `compare` shows, from the journals."""
     rows = []
     for label, run, found in told:
-        asked = downstream(run, found.constants.headroom)
+        asked = downstream(run.checkpoints, found.constants.headroom)
         moved = [values[-1] for values in distances(run).values()]
         rows.append(
             [

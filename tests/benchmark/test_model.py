@@ -17,7 +17,6 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    GraniteConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -176,18 +175,9 @@ def test_weights_hash_tells_models_apart(
 
 
 def test_a_model_with_logits_of_another_kind_is_refused(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+    scaling_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    config = GraniteConfig(
-        vocab_size=500,
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        logits_scaling=4.0,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    scaling_model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(InputError, match="GraniteForCausalLM changes its logits behind the head"):
         load(tmp_path)

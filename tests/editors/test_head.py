@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from transformers import AutoModelForCausalLM, GraniteConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from seqedit_bench.editors._head import check_head
 from seqedit_bench.tasks import InputError
@@ -13,14 +13,6 @@ def test_every_family_has_the_logits_of_its_head(any_model: PreTrainedModel) -> 
     check_head(any_model)
 
 
-def test_a_family_that_scales_its_logits_is_refused() -> None:
-    config = GraniteConfig(
-        vocab_size=50,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        logits_scaling=8.0,
-    )
+def test_a_family_that_scales_its_logits_is_refused(scaling_model: PreTrainedModel) -> None:
     with pytest.raises(InputError, match=r"GraniteForCausalLM changes its logits behind the head"):
-        check_head(AutoModelForCausalLM.from_config(config).eval())
+        check_head(scaling_model)

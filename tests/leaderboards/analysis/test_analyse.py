@@ -150,7 +150,7 @@ def test_tasks_asked_less_often_are_not_part_of_the_mean() -> None:
     ends = [run.checkpoints[0], run.checkpoints[-1]]
     for line in ends:
         line.tasks["other_gen"] = {"weighted_f1": 0.0}
-    of_four = downstream(run, 0.1)
+    of_four = downstream(run.checkpoints, 0.1)
     assert of_four is not None
     assert "other_gen" not in of_four.tasks
     assert min(of_four.points.values) > 0.5
@@ -165,7 +165,7 @@ def test_retention_of_few_edits_is_left_out() -> None:
 def test_a_run_without_tasks() -> None:
     run = synthetic_run(Story(num_edits=40))
     bare = [line.model_copy(update={"tasks": {}}) for line in run.checkpoints]
-    assert downstream(dataclasses.replace(run, checkpoints=bare), 0.1) is None
+    assert downstream(bare, 0.1) is None
 
 
 def test_files_are_named_with_their_digests(write_run: WriteRun) -> None:
