@@ -12,6 +12,7 @@ from ..show import number, percent, plain
 from .calibrate import Rate
 from .records import (
     Analysis,
+    Collapse,
     Confirmation,
     Disabling,
     Estimate,
@@ -20,6 +21,8 @@ from .records import (
 )
 
 _LISTED = 12
+_NAMED = 3
+"""Undecided spikes that the verdict names; a broken model has one after the other."""
 
 
 def analysis_tables(found: Analysis) -> Group:
@@ -41,13 +44,25 @@ def verdict(found: Analysis) -> Text:
     elif collapse.kind == "catastrophic":
         text = f"catastrophic collapse at edit {collapse.edit}"
     else:
-        text = f"collapse without a spike near edit {collapse.edit}"
-        if collapse.low != collapse.high:
-            text += f" ({collapse.low} to {collapse.high})"
+        text = f"collapse without a spike near {place(collapse)}"
     if collapse.undecided:
-        edits = ", ".join(map(str, collapse.undecided))
+        some = ", ".join(map(str, collapse.undecided[:_NAMED]))
+        more = len(collapse.undecided) - _NAMED
+        edits = f"{some} and {more} more" if more > 0 else some
         text += f"; too little was measured to judge the spike at {edits}"
     return plain(text)
+
+
+def place(collapse: Collapse) -> str:
+    """Return where a model broke, as closely as the run can tell.
+
+    Example:
+        >>> place(Collapse(kind="gradual", edit=11, low=1, high=61))
+        'edit 11 (1 to 61)'
+    """
+    if collapse.low == collapse.high:
+        return f"edit {collapse.edit}"
+    return f"edit {collapse.edit} ({collapse.low} to {collapse.high})"
 
 
 def table(headings: Sequence[str], left: int = 1) -> Table:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..analysis.records import OverwritingSummary
 from ..analysis.series import EXACT, downstream, efficacy, first_of, retained
-from ..analysis.show import interval, verdict
+from ..analysis.show import interval, place, verdict
 from ..show import number, percent
 from .course import Told
 from .facts import Ribbon, Triangle, ribbon, triangle
@@ -83,7 +83,7 @@ def _sentence(told: Told, numbers: list[tuple[str, str]]) -> str:
     if collapse.kind == "catastrophic":
         text = f"breaks the model with edit {collapse.edit}"
     elif collapse.kind == "gradual":
-        text = f"breaks the model near edit {collapse.edit}, without any single large update"
+        text = f"breaks the model near {place(collapse)}, and no single update explains it"
     else:
         text = f"does not break it in {told.found.edits} edits"
     rest = []

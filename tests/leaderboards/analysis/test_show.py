@@ -8,7 +8,8 @@ from rich.console import Console
 
 from seqedit_bench.leaderboards.analysis import Constants
 from seqedit_bench.leaderboards.analysis.analyse import analyse
-from seqedit_bench.leaderboards.analysis.show import analysis_tables
+from seqedit_bench.leaderboards.analysis.records import Collapse
+from seqedit_bench.leaderboards.analysis.show import analysis_tables, verdict
 from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
 
 FAST = Constants(permutations=199, bootstrap=100)
@@ -32,6 +33,17 @@ def test_a_collapse() -> None:
 
 def test_no_collapse() -> None:
     assert "no collapse in 300 edits" in shown(Story())
+
+
+def test_a_verdict_stays_a_sentence() -> None:
+    run = synthetic_run(Story(num_edits=60))
+    found = analyse(run, FAST)
+    undecided = found.collapse.model_copy(update={"undecided": list(range(31, 50))})
+    text = verdict(found.model_copy(update={"collapse": undecided})).plain
+    assert text.endswith("too little was measured to judge the spike at 31, 32, 33 and 16 more")
+    slow = Collapse(kind="gradual", edit=11, low=1, high=61)
+    text = verdict(found.model_copy(update={"collapse": slow})).plain
+    assert text == "collapse without a spike near edit 11 (1 to 61)"
 
 
 def test_names_are_not_markup() -> None:
