@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judged import add, fields, problems
 
 from command import seqedit
 from made_run import QUICK, Parts, made_entry
@@ -15,7 +16,7 @@ from records import put, sha
 from seqedit_bench.benchmark.protocols import known
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.entry import Entry
-from seqedit_bench.leaderboards.referee import Problem, validate
+from seqedit_bench.leaderboards.referee import validate
 
 Raw = dict[str, Any]
 
@@ -29,21 +30,6 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> Entry:
 def board(tmp_path: Path, entry: Entry) -> Path:
     """A leaderboard of one entry."""
     return add(tmp_path / "leaderboards", entry)
-
-
-def add(board: Path, entry: Entry) -> Path:
-    path = board / "entries" / entry.place
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(entry.to_json(), encoding="utf-8")
-    return board
-
-
-def problems(board: Path) -> list[Problem]:
-    return validate(board, known()).problems
-
-
-def fields(board: Path) -> set[str]:
-    return {problem.field for problem in problems(board)}
 
 
 def test_an_entry_as_submit_writes_it_is_good(board: Path) -> None:
@@ -157,102 +143,6 @@ def test_a_changed_field_is_refused_by_name(path: str, entry: Entry, tmp_path: P
     changed = Entry.model_validate(raw)
     board = add(tmp_path / "leaderboards", changed)
     assert ELSEWHERE.get(path, path) in fields(board)
-
-
-# --- Left out, or forged together ------------------------------------------------------------
-
-
-def break_at_twenty(made: Parts) -> None:
-    """From edit 21 on ES is a coin, no edit is exact, earlier ones are lost, tasks fall."""
-    for line in made.edits[20:]:
-        line["metrics"] |= {"es": float(line["edit"] % 2), "es_exact": 0.0}
-    for line in made.checkpoints:
-        if line["edits"] > 20:
-            line["edited"] = {name: [0.0] * len(values) for name, values in line["edited"].items()}
-            line["tasks"] = {
-                name: found | ({"weighted_f1": 1 / 3} if "weighted_f1" in found else {})
-                for name, found in line["tasks"].items()
-            }
-
-
-@pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Entry:
-    return made_entry(tmp_path_factory.mktemp("broken") / "run", break_at_twenty, num_edits=100)
-
-
-def no_collapse(raw: Raw) -> None:
-    raw["collapse"] = {"type": "none", "edit": None}
-
-
-def retention_ends_at_ten(raw: Raw) -> None:
-    for name, record in raw["result"]["curves"]["retention"].items():
-        for values in record.values():
-            del values[1:]
-        left = {kind: record[kind][0] for kind in ("instant", "sticky", "all_edits")}
-        raw["result"]["summary"]["retention"][name] = left
-    for followed in raw["series"]["retained"].values():
-        followed["at"] = 10
-        followed["values"] = raw["series"]["immediate"]["es"][:10]
-
-
-def no_retention(raw: Raw) -> None:
-    raw["result"]["curves"]["retention"] = raw["result"]["summary"]["retention"] = {}
-    raw["series"]["retained"] = {}
-
-
-def no_task(raw: Raw) -> None:
-    for part in ("curves", "summary"):
-        del raw["result"][part]["tasks"]["sst2_ll"]
-
-
-def no_constant_answer(raw: Raw) -> None:
-    del raw["result"]["curves"]["tasks"]["sst2_ll"]["metrics"]["constant_f1"]
-    del raw["result"]["summary"]["tasks"]["sst2_ll"]["constant_f1"]
-
-
-def no_exact_answers(raw: Raw) -> None:
-    summary, curves = raw["result"]["summary"], raw["result"]["curves"]
-    for part in (summary["immediate"], summary["immediate_last_50"], curves["immediate"]):
-        part.pop("free", None)
-    del raw["series"]["immediate"]["free"]
-
-
-def collapse_elsewhere(raw: Raw) -> None:
-    raw["collapse"] = {"type": "gradual", "edit": 95}
-
-
-def collapse_by_a_spike_elsewhere(raw: Raw) -> None:
-    raw["collapse"] = {"type": "catastrophic", "edit": 90}
-
-
-@pytest.mark.parametrize(
-    ("forge", "field"),
-    [
-        (no_collapse, "collapse.type"),
-        (collapse_elsewhere, "collapse.edit"),
-        (collapse_by_a_spike_elsewhere, "collapse.edit"),
-        (retention_ends_at_ten, "series.retained.es.at"),
-        (no_retention, "series.retained.es"),
-        (no_task, "result.curves.tasks.sst2_ll.weighted_f1"),
-        (no_constant_answer, "result.curves.tasks.sst2_ll.constant_f1"),
-        (no_exact_answers, "series.immediate.free"),
-    ],
-)
-def test_a_better_story_is_seen_through(
-    forge: Callable[[Raw], None], field: str, broken: Entry, tmp_path: Path
-) -> None:
-    assert problems(add(tmp_path / "honest", broken)) == []
-    assert broken.collapse.type == "gradual"
-    raw = json.loads(broken.to_json())
-    forge(raw)
-    board = add(tmp_path / "forged", Entry.model_validate(raw))
-    assert field in fields(board)
-
-
-def test_a_collapse_of_a_whole_model_is_no_smaller_lie(entry: Entry, tmp_path: Path) -> None:
-    raw = json.loads(entry.to_json())
-    raw["collapse"] = {"type": "gradual", "edit": 30}
-    assert fields(add(tmp_path, Entry.model_validate(raw))) == {"collapse.type"}
 
 
 def test_the_command_says_file_field_and_why(board: Path, entry: Entry) -> None:
