@@ -29,6 +29,7 @@ from .series import (
     finite,
     first_of,
     immediate,
+    matrix_steps,
     norms,
     retained,
 )
@@ -56,10 +57,11 @@ def analyse(run: RunJournal, constants: Constants | None = None) -> Analysis:
     spikes = [_spike(run, found, course, constants) for found in _spikes(run, constants)]
     changes = list(_change_points(run, course, criterion, constants))
     collapse = _collapse(spikes, course, changes, constants)
+    steps = matrix_steps(run)
     followed = [
         found
         for name, values in distances(run).items()
-        if (found := onset(name, values, constants)) is not None
+        if (found := onset(name, values, steps.get(name, []), constants, batch_size=run.batch_size))
     ]
     return Analysis(
         editor=run.editor,

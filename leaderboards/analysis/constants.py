@@ -69,6 +69,8 @@ class Constants(BaseModel):
     """The slope at n is taken over [n, this times n]."""
     onset_from: int = Field(default=20, ge=2)
     """No onset before: the slope over a few edits is the luck of their norms."""
+    onset_orders: int = Field(default=400, ge=50)
+    """Random orders of the run's own steps an onset is held against."""
 
     bucket: int = Field(default=5, ge=1)
     """Edits to a point of the series in which changes of level are looked for."""
@@ -88,7 +90,7 @@ class Constants(BaseModel):
     disabling_f1: float = Field(default=0.2, ge=0, le=1)
     """... or one after which mean weighted F1 is below this."""
     seed: int = Field(default=0, ge=0)
-    """Of permutations and bootstraps."""
+    """Of permutations, bootstraps and random orders."""
 
     @classmethod
     def with_settings(cls, settings: Sequence[str]) -> Constants:

@@ -112,6 +112,10 @@ class Onset(_Record):
     """There."""
     slope_before: float | None
     """Over all edits before it, or over the whole run."""
+    chance: float | None
+    """Share of random orders of the same steps, in unrelated directions, that have an onset."""
+    walk_ratio: float | None
+    """Distance at the end against that of unrelated steps: 1 if they are, more if they agree."""
 
 
 class Phase(_Record):

@@ -104,6 +104,21 @@ def distances(run: RunJournal) -> dict[str, list[float]]:
     return {name: [_known(line.distance.get(name)) for line in run.edits] for name in names}
 
 
+def matrix_steps(run: RunJournal) -> dict[str, list[float]]:
+    """Return the Frobenius norm of each matrix's change by each edit, as far as it is recorded.
+
+    Of edits made in one call the first has it all.
+    """
+    names = dict.fromkeys(name for line in run.edits for name in line.update_norm)
+    return {
+        name: [
+            _known(line.update_norm.get(name, 0.0)) if at % run.batch_size == 0 else 0.0
+            for at, line in enumerate(run.edits)
+        ]
+        for name in names
+    }
+
+
 def _known(value: float | None) -> float:
     return math.inf if value is None else value
 

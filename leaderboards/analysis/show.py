@@ -168,13 +168,16 @@ def _changes(found: Analysis) -> Table:
 
 
 def _onsets(found: Analysis) -> Table:
-    made = table(["\ngrowth of distance", "\nfaster from", "\nslope there", "\nslope before"])
+    headings = ["faster\nfrom", "slope\nthere", "slope\nbefore", "by\nchance", "random\nwalks"]
+    made = table(["\ngrowth of distance", *headings])
     for each in found.onsets:
         made.add_row(
             plain(each.matrix),
             f"edit {each.at}" if each.at else "none",
             number(each.slope),
             number(each.slope_before),
+            percent(each.chance),
+            number(each.walk_ratio),
         )
     return made
 
