@@ -181,6 +181,13 @@ def hunt_command(
     controls: Annotated[
         int, typer.Option(min=1, help="With --screen: random facts edited for comparison.")
     ] = 20,
+    screened_by: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --screen: folder of another hunt whose look at the keys decides, "
+            "for any editor and the same facts."
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=0, help="Facts to measure in the end.")] = 10,
     downstream: Annotated[
         str | None, typer.Option(help="lm-eval tasks to ask of these, comma-separated.")
@@ -213,7 +220,7 @@ def hunt_command(
 
     console = Console(stderr=json)
     with display_for(console) as display:
-        found = hunt(Hunt(config, num, screen, controls, top), display)
+        found = hunt(Hunt(config, num, screen, screened_by, controls, top), display)
     if json:
         sys.stdout.write((found.folder / "hunt.json").read_text(encoding="utf-8"))
         return

@@ -7,7 +7,6 @@ and measured.
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +16,12 @@ from typing import Any
 from ..editors import Editor, get_editor, load_editor_file
 from ..editors._rank_one import RankOneEditor
 from ..leaderboards.analysis.constants import Constants
-from ..leaderboards.analysis.disabling import suspects
-from ..leaderboards.analysis.intervals import median
-from ..leaderboards.analysis.series import largest
 from ..tasks import EditCase, InputError
 from ..tasks.edits import EditStream, load_stream
 from ..tasks.sources import Source, recording
 from .clock import Clock
 from .config import RunConfig
+from .hunt_summary import summarise, to_measure
 from .journal import finite, write_whole
 from .ledger import Ledger
 from .lm import SequentialEditLM
@@ -44,6 +41,11 @@ SCREENED, HUNTED, TOP, SUMMARY, CONFIG = (
     "config.json",
 )
 _RANDOM_SEED = 37
+_SHARED = ("model", "data", "edits", "sample")
+"""What two hunts must have in common for one to edit the facts that the other looked at."""
+
+Factors = dict[int, float | None]
+"""Division factors by case; None where one was no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Hunt:
     """Facts to try; None takes all."""
     screen: int | None = None
     """Look at the keys of all facts first, and edit only so many with the least division factor."""
+    screened_by: Path | None = None
+    """Folder of another hunt whose look at the keys decides, so that both edit the same facts."""
     controls: int = 20
     """Random facts to edit beside those that were screened, which are anything but usual."""
     top: int = 10
@@ -92,39 +96,73 @@ def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -
     ready = make_ready(config, editor_class, loaded, observer)
     if not ready.editor.edited_parameters():
         raise InputError(f"editor {config.editor!r} changes no weights: there is nothing to hunt")
-    if wanted.screen is not None and not isinstance(ready.editor, RankOneEditor):
-        raise InputError(f"--screen: editor {config.editor!r} has no division factor")
+    what = {
+        "editor": config.editor,
+        "hparams": ready.resolved.hparams.model_dump(mode="json"),
+        "code_sha256": code_sha256(editor_class),
+        "prepared": ready.record,
+        "model": loaded.weights_sha256,
+        "dtype": config.dtype,
+        "data": digests,
+        "edits": stream.name,
+        "sample": stream.sample,
+        "seed": config.seed,
+        "suite": suite.sha256,
+        "downstream": config.downstream,
+        "downstream_limit": config.downstream_limit,
+    }
+    factors = _factors(wanted, what, cases, ready.editor)
     folder = config.output or Path("runs", "hunt", loaded.name, config.editor)
-    _claim(
-        folder,
-        {
-            "editor": config.editor,
-            "hparams": ready.resolved.hparams.model_dump(mode="json"),
-            "code_sha256": code_sha256(editor_class),
-            "prepared": ready.record,
-            "model": loaded.weights_sha256,
-            "dtype": config.dtype,
-            "data": digests,
-            "edits": stream.name,
-            "sample": stream.sample,
-            "seed": config.seed,
-            "suite": suite.sha256,
-            "downstream": config.downstream,
-            "downstream_limit": config.downstream_limit,
-        },
-    )
+    _claim(folder, what)
     pack = _Pack(loaded, ready.editor, tasks, names, folder, observer)
     chosen = usual = list(cases)
     if wanted.screen is not None:
-        chosen = pack.screen(cases, wanted.screen)
+        factors = factors or pack.screen(cases)
+        chosen = sorted(cases, key=lambda case: abs(factors[case.case_id] or 0.0))[: wanted.screen]
         usual = _controls(cases, chosen, wanted.controls)
     lines = pack.edit(list(dict.fromkeys([*chosen, *usual])))
-    top = pack.measure(_first(lines, wanted.top), {case.case_id: case for case in cases})
+    top = pack.measure(to_measure(lines, wanted.top), {case.case_id: case for case in cases})
     ids = {case.case_id for case in usual}
     normal = [line for line in lines if line["case_id"] in ids]
     summary = summarise(lines, normal, top, len(cases), constants)
     write_whole(folder / SUMMARY, json.dumps(finite(summary), indent=2) + "\n")
     return Found(folder, summary)
+
+
+def _factors(
+    wanted: Hunt, what: dict[str, Any], cases: Sequence[EditCase], editor: Editor
+) -> Factors:
+    """Return the division factors of another hunt; none where this one has to find its own.
+
+    Raises:
+        InputError: nobody can find them, or the other hunt is not of these facts and this model.
+    """
+    folder = wanted.screened_by
+    if folder is None:
+        if wanted.screen is not None and not isinstance(editor, RankOneEditor):
+            raise InputError(
+                f"--screen: editor {wanted.config.editor!r} has no division factor: take those of "
+                "a hunt that has, by --screened-by FOLDER"
+            )
+        return {}
+    if wanted.screen is None:
+        raise InputError("--screened-by: say by --screen how many of its facts to edit")
+    try:
+        other = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        unlike = [name for name in _SHARED if other[name] != what[name]]
+        (folder / SCREENED).stat()
+    except (OSError, ValueError, LookupError, TypeError):
+        raise InputError(f"--screened-by {folder}: no hunt with --screen is there") from None
+    if unlike:
+        raise InputError(f"--screened-by {folder}: that hunt has other {', '.join(unlike)}")
+    factors = {line["case_id"]: line["division_factor"] for line in Ledger(folder / SCREENED).lines}
+    missing = sum(case.case_id not in factors for case in cases)
+    if missing:
+        raise InputError(
+            f"--screened-by {folder}: the keys of {missing} of {len(cases)} facts were not looked "
+            "at there: let it finish with --screen, or ask for fewer by --num"
+        )
+    return factors
 
 
 def _tasks(
@@ -191,8 +229,8 @@ class _Pack:
         self._folder, self._observer = folder, observer
         self._clock = Clock(loaded.model.device)
 
-    def screen(self, cases: Sequence[EditCase], most: int) -> list[EditCase]:
-        """Return the facts whose division factor is nearest to zero, from their keys alone."""
+    def screen(self, cases: Sequence[EditCase]) -> Factors:
+        """Return the division factor of every fact, from its keys alone."""
         assert isinstance(self._editor, RankOneEditor)
         ledger = Ledger(self._folder / SCREENED)
         factors = {line["case_id"]: line["division_factor"] for line in ledger.lines}
@@ -202,7 +240,7 @@ class _Pack:
                 line = {"case_id": case.case_id, "division_factor": factor}
                 factors[case.case_id] = ledger.append(line)["division_factor"]
             self._observer.working("keys", number, len(cases))
-        return sorted(cases, key=lambda case: abs(factors[case.case_id] or 0.0))[:most]
+        return factors
 
     def edit(self, cases: Sequence[EditCase]) -> list[Line]:
         """Make each fact the only edit; return their lines, those of an earlier start included."""
@@ -268,74 +306,8 @@ def _answers(results: dict[str, Any], case_id: int, tasks: TaskSet) -> Line:
     return {"metrics": metrics, "tasks": by_task, "texts": texts}
 
 
-def norm_of(line: Line) -> float:
-    """Return the largest norm of a matrix's change; infinite where it is no number."""
-    return largest(line["update_norm"])
-
-
-def factor_of(line: Line) -> float | None:
-    """Return ROME's division factor, of editors that have one."""
-    return line["editor"].get("division_factor")
-
-
 def _controls(cases: Sequence[EditCase], chosen: Sequence[EditCase], most: int) -> list[EditCase]:
     """Draw random facts that were not chosen; all there are, if there are fewer."""
     taken = {case.case_id for case in chosen}
     left = [case for case in cases if case.case_id not in taken]
     return random.Random(_RANDOM_SEED).sample(left, min(most, len(left))) or list(chosen)
-
-
-def _first(lines: Sequence[Line], most: int) -> list[Line]:
-    """Return the facts to measure: in turn those of the largest norm and of the least factor."""
-    by_id = {line["case_id"]: line for line in lines}
-    norms = {case_id: norm_of(line) for case_id, line in by_id.items()}
-    factors = {case_id: factor_of(line) for case_id, line in by_id.items()}
-    chosen = suspects(norms, factors)[:most]
-    return [by_id[case_id] for case_id in sorted(chosen, key=lambda case_id: -norms[case_id])]
-
-
-def summarise(
-    lines: Sequence[Line],
-    normal: Sequence[Line],
-    top: Sequence[Line],
-    tried: int,
-    constants: Constants,
-) -> dict[str, Any]:
-    """Return the outcome: how many facts are how far from the usual.
-
-    Args:
-        lines: All facts that were edited.
-        normal: Those of them that were not picked for their keys: what is usual.
-        top: Those that were measured.
-        tried: Facts that were looked at.
-        constants: Thresholds.
-    """
-    norms = [norm_of(line) for line in normal]
-    usual = median(
-        [norm for norm in norms if math.isfinite(norm)] or [0.0],
-        draws=constants.bootstrap,
-        seed=constants.seed,
-    )
-    median_norm = usual.value or 0.0
-
-    def ratio(line: Line) -> float:
-        return norm_of(line) / median_norm if median_norm else 0.0
-
-    factors = [factor for line in lines if (factor := factor_of(line)) is not None]
-    return {
-        "facts": tried,
-        "edited": len(lines),
-        "normal": len(normal),
-        "median_norm": usual.model_dump(),
-        "largest_ratio": max(map(ratio, lines), default=0.0),
-        "spikes": sum(ratio(line) >= constants.spike_factor for line in lines),
-        "disabling": sum(ratio(line) >= constants.disabling_factor for line in lines),
-        "division_factor": {
-            "least": min(map(abs, factors), default=None),
-            "negative": sum(factor < 0 for factor in factors),
-        },
-        "constants": constants.model_dump(
-            include={"spike_factor", "disabling_factor", "bootstrap", "seed"}
-        ),
-        "top": [{**line, "ratio": ratio(line)} for line in top],
-    }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from seqedit_bench.benchmark import hunt
-from seqedit_bench.benchmark.hunt import _first, summarise
+from seqedit_bench.benchmark.hunt_summary import summarise, to_measure
 from seqedit_bench.editors import Editor, EditRequest
 from seqedit_bench.leaderboards.analysis import Constants
 
@@ -98,6 +98,45 @@ def test_screening_edits_only_the_likeliest(hunting: Command, tmp_path: Path) ->
         assert line["editor"]["division_factor"] == pytest.approx(factors[line["case_id"]])
 
 
+def test_another_editor_edits_the_same_facts(hunting: Command, tmp_path: Path) -> None:
+    sizes = ("--num", 12, "--screen", 3, "--controls", 2, "--top", 0)
+    assert hunting(*sizes).code == 0
+    rome, other = tmp_path / "hunt", tmp_path / "other"
+    by = ("--screened-by", rome, "--output", other)
+    done = hunting(*sizes, "--editor", "r_rome", *by)
+    assert done.code == 0, done.err
+    hunted = [
+        [line["case_id"] for line in lines(folder / "hunted.jsonl")] for folder in (rome, other)
+    ]
+    assert hunted[0] == hunted[1]
+    assert not (other / "screened.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--screen", 2, "--num", 9], "the keys of 6 of 9 facts were not looked at there"),
+        (["--screen", 2, "--sample", 2], "that hunt has other sample"),
+        (["--num", 3], "say by --screen how many"),
+    ],
+)
+def test_facts_of_a_hunt_that_do_not_fit(
+    options: list[object], says: str, hunting: Command, tmp_path: Path
+) -> None:
+    assert hunting("--num", 3, "--screen", 1, "--controls", 1, "--top", 0).code == 0
+    other = tmp_path / "other"
+    done = hunting(*options, "--screened-by", tmp_path / "hunt", "--output", other, "--top", 0)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert says in done.err
+    assert not other.exists()
+
+
+def test_no_hunt_to_take_the_facts_of(hunting: Command, tmp_path: Path) -> None:
+    done = hunting("--screen", 2, "--screened-by", tmp_path)
+    assert done.code == 2
+    assert "no hunt with --screen is there" in done.err
+
+
 def test_downstream_tasks_at_the_top(hunting: Command, tmp_path: Path) -> None:
     done = hunting("--num", 2, "--top", 1, "--downstream", "sst2_ll", "--downstream-limit", 4)
     assert done.code == 0, done.err
@@ -160,8 +199,10 @@ def line(case_id: int, norm: float | None, factor: float) -> dict[str, Any]:
 
 def test_both_rankings_reach_the_top() -> None:
     found = [line(1, 1.0, 5.0), line(2, 90.0, 4.0), line(3, 2.0, -0.01), line(4, 1.0, 3.0)]
-    assert [each["case_id"] for each in _first(found, 2)] == [2, 3]
-    assert [each["case_id"] for each in _first([line(1, 1.0, 1.0), line(2, None, 1.0)], 1)] == [2]
+    assert [each["case_id"] for each in to_measure(found, 2)] == [2, 3]
+    assert [each["case_id"] for each in to_measure([line(1, 1.0, 1.0), line(2, None, 1.0)], 1)] == [
+        2
+    ]
 
 
 def test_counts() -> None:
