@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 2.35, 1.75
-_ACROSS = 4
-"""Panels to a row: the width of a page."""
+_ACROSS = (4, 3, 5)
+"""Panels to a row, about the width of a page; the first that leaves the fewest gaps."""
 _COLLAPSE = "#606060"
 _MOST_NAMED = 8
 _SCORES = (
@@ -88,10 +88,10 @@ def write_figures(
 
 
 def _figure(told: Sequence[Told], rows: Sequence[_Row]) -> Figure:
-    """Lay out panels: a column a run, at most four beside each other."""
+    """Lay out panels: a column a run, as many beside each other as a page takes."""
     from matplotlib.figure import Figure
 
-    across = min(_ACROSS, len(told))
+    across = min(len(told), min(_ACROSS, key=lambda across: -len(told) % across))
     bands = [told[start : start + across] for start in range(0, len(told), across)]
     down = len(bands) * len(rows)
     size = (0.45 + across * _WIDTH, 0.25 + down * _HEIGHT)
