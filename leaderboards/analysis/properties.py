@@ -157,9 +157,7 @@ def _row(
     efficacy = _mean(es, over, constants)
     locality = _mean(ns, over, constants)
     unedited = [value for run in runs if (value := _unedited(run, _LOCAL)) is not None]
-    lost = None
-    if unedited and locality.value is not None:
-        lost = sum(unedited) / len(unedited) - locality.value
+    lost = _below(sum(unedited) / len(unedited), locality) if unedited else Estimate(value=None)
     forgotten = _mean([[float(not each) for each in run] for run in kept], over, constants)
     downstream_loss = mean_of_runs(known_losses)
     places = [each.collapse.edit for each in found]
@@ -179,16 +177,16 @@ def _row(
         efficacy=efficacy,
         efficacy_word=_efficacy_word(efficacy, any(places)),
         locality=locality,
-        locality_lost=lost,
+        locality_lost=lost.value,
         locality_word=_word(lost, LOCALITY),
         collapsed=sum(place is not None for place in places),
         before_collapse=[place - 1 if place else None for place in places],
         before_collapse_between=[_between(each) for each in found],
         before_collapse_mean=mean_of_runs([place - 1.0 for place in places if place]),
         downstream_loss=downstream_loss,
-        downstream_word=_word(downstream_loss.value, DOWNSTREAM),
+        downstream_word=_word(downstream_loss, DOWNSTREAM),
         forgetting=forgotten,
-        forgetting_word=_word(forgotten.value, FORGETTING),
+        forgetting_word=_word(forgotten, FORGETTING),
         disabling=any(disabling) if tried else None,
         disabling_tried=sum(len(table.candidates) + table.controls for table in tried),
     )
@@ -208,16 +206,36 @@ def _efficacy_word(efficacy: Estimate, collapses: bool) -> str:
     return f"{word} until collapse" if collapses else word
 
 
-def _word(loss: float | None, words: Sequence[tuple[str, float]]) -> str:
-    """Return the word for a loss.
+def _below(unedited: float, kept: Estimate) -> Estimate:
+    """Return how far something is below what it was."""
+    if kept.value is None:
+        return Estimate(value=None)
+    low, high = (None if end is None else unedited - end for end in (kept.high, kept.low))
+    return Estimate(value=unedited - kept.value, low=low, high=high)
+
+
+def _word(loss: Estimate, words: Sequence[tuple[str, float]]) -> str:
+    """Return the word for a loss; `unclear` where its interval reaches over a whole one.
 
     Example:
-        >>> _word(0.05, LOCALITY), _word(-0.1, DOWNSTREAM), _word(None, LOCALITY)
-        ('high', 'none', '-')
+        >>> _word(Estimate(value=0.05), LOCALITY), _word(Estimate(value=None), LOCALITY)
+        ('high', '-')
+        >>> _word(Estimate(value=0.05, low=0.01, high=0.09), LOCALITY)
+        'high'
+        >>> _word(Estimate(value=0.05, low=-0.9, high=0.95), LOCALITY)
+        'unclear'
     """
-    if loss is None:
+    if loss.value is None:
         return "-"
-    return next((word for word, largest in words if loss <= largest + 1e-12), words[-1][0])
+    ends = [_place(end, words) for end in (loss.low, loss.high) if end is not None]
+    if ends and ends[-1] - ends[0] > 1:
+        return "unclear"
+    return words[_place(loss.value, words)][0]
+
+
+def _place(loss: float, words: Sequence[tuple[str, float]]) -> int:
+    reaches = (at for at, (_, largest) in enumerate(words) if loss <= largest + 1e-12)
+    return next(reaches, len(words) - 1)
 
 
 def _known(run: RunJournal, names: Sequence[str], end: int) -> list[float]:
