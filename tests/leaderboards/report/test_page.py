@@ -22,6 +22,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.source = text
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.scripts: list[str] = []
         self.text = ""
@@ -130,6 +131,21 @@ def test_runs_of_one_editor_are_told_apart(runs: list[RunJournal]) -> None:
     page = Page(report([runs[0], other], FAST))
     assert "rome, sample 1" in page.text and "rome, sample 2" in page.text
     assert "What 160 edits by rome do to tiny" in page.text
+
+
+def test_edits_of_many_runs_are_folded(runs: list[RunJournal], page: Page) -> None:
+    def folded(shown: Page) -> list[bool]:
+        blocks = re.split(r'<section id="', shown.source)
+        edits = next(block for block in blocks if block.startswith("edits"))
+        return [
+            "open" in start
+            for start, label in re.findall(r"<details([^>]*)><summary>(.*?)</summary>", edits)
+            if label.endswith(" edits")
+        ]
+
+    assert folded(page) == []
+    many = [*runs, named(runs[2], "lora"), named(runs[1], "emmet")]
+    assert folded(Page(report(many, FAST))) == [True, False, False, False, False]
 
 
 def test_runs_that_cannot_be_compared_are_refused(runs: list[RunJournal]) -> None:
