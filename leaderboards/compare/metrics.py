@@ -36,6 +36,7 @@ _COSTS: tuple[tuple[str, str, Shape, int], ...] = (
 )
 _ALIASES = {
     "kept": "kept_es_exact",
+    "kept_exact": "kept_es_exact",
     "exact": "es_exact",
     "perplexity": "heldout_perplexity.word_perplexity",
     "ppl": "heldout_perplexity.word_perplexity",
@@ -166,8 +167,8 @@ def canonical_name(text: str) -> str:
     """Return the name that is meant: case, spaces and a few short forms do not matter.
 
     Example:
-        >>> canonical_name("kept ES"), canonical_name("perplexity")
-        ('kept_es', 'heldout_perplexity.word_perplexity')
+        >>> canonical_name("kept exact"), canonical_name("perplexity")
+        ('kept_es_exact', 'heldout_perplexity.word_perplexity')
     """
     name = re.sub(r"[\s]+", "_", text.strip())
     return _ALIASES.get(name.lower(), name.lower() if name.isascii() else name)
