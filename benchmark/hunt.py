@@ -23,7 +23,7 @@ from .clock import Clock
 from .config import RunConfig
 from .hunt_summary import summarise, to_measure
 from .journal import finite, write_whole
-from .ledger import Ledger
+from .ledger import Ledger, read_ledger
 from .lm import SequentialEditLM
 from .lmeval import TaskSet
 from .model import LoadedModel, OriginalWeights
@@ -150,12 +150,14 @@ def _factors(
     try:
         other = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         unlike = [name for name in _SHARED if other[name] != what[name]]
-        (folder / SCREENED).stat()
+        screened = read_ledger(folder / SCREENED)
+    except InputError:
+        raise
     except (OSError, ValueError, LookupError, TypeError):
         raise InputError(f"--screened-by {folder}: no hunt with --screen is there") from None
     if unlike:
         raise InputError(f"--screened-by {folder}: that hunt has other {', '.join(unlike)}")
-    factors = {line["case_id"]: line["division_factor"] for line in Ledger(folder / SCREENED).lines}
+    factors = {line["case_id"]: line["division_factor"] for line in screened}
     missing = sum(case.case_id not in factors for case in cases)
     if missing:
         raise InputError(

@@ -26,8 +26,6 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines: list[dict[str, Any]] = []
-        """What is there."""
         try:
             path.touch()
             content = path.read_bytes()
@@ -37,11 +35,8 @@ class Ledger:
                     stream.truncate(whole)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
-        for number, text in enumerate(content[:whole].splitlines(), start=1):
-            try:
-                self.lines.append(json.loads(text))
-            except (ValueError, RecursionError):
-                raise InputError(f"{path}: line {number} is not JSON: remove it") from None
+        self.lines = _decode(path, content[:whole])
+        """What is there."""
 
     def append(self, line: dict[str, Any]) -> dict[str, Any]:
         """Add a line; return it as written."""
@@ -50,3 +45,24 @@ class Ledger:
             journal.write(clean)
         self.lines.append(clean)
         return clean
+
+
+def read_ledger(path: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a ledger, which may be growing, and leave it as it is.
+
+    Raises:
+        InputError: a line is not JSON.
+        OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    return _decode(path, content[: content.rfind(b"\n") + 1])
+
+
+def _decode(path: Path, content: bytes) -> list[dict[str, Any]]:
+    lines = []
+    for number, text in enumerate(content.splitlines(), start=1):
+        try:
+            lines.append(json.loads(text))
+        except (ValueError, RecursionError):
+            raise InputError(f"{path}: line {number} is not JSON: remove it") from None
+    return lines

@@ -57,18 +57,16 @@ def onset(
     logs, edits = np.log(values[:end]), np.log(np.arange(1, end + 1))
     slopes = _local_slopes(logs, constants)
     above = slopes > constants.onset_slope
-    if not above.any():
-        whole = _slope(edits, logs)
-        return Onset(
-            matrix=matrix, at=None, slope=None, slope_before=float(whole), chance=chance,
-            walk_ratio=ratio,
-        )  # fmt: skip
-    first = start + int(np.argmax(above))
-    before = float(_slope(edits[:first], logs[:first])) if first > _FEWEST else None
+    first = start + int(np.argmax(above)) if above.any() else None
+    before, few = slice(first), first is not None and first <= _FEWEST
     return Onset(
-        matrix=matrix, at=first, slope=float(slopes[first - start]), slope_before=before,
-        chance=chance, walk_ratio=ratio,
-    )  # fmt: skip
+        matrix=matrix,
+        at=first,
+        slope=None if first is None else float(slopes[first - start]),
+        slope_before=None if few else float(_slope(edits[before], logs[before])),
+        chance=chance,
+        walk_ratio=ratio,
+    )
 
 
 def _walks(

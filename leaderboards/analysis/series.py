@@ -107,16 +107,17 @@ def distances(run: RunJournal) -> dict[str, list[float]]:
 def matrix_steps(run: RunJournal) -> dict[str, list[float]]:
     """Return the Frobenius norm of each matrix's change by each edit, as far as it is recorded.
 
-    Of edits made in one call the first has it all.
+    Of edits made in one call the first has it all. One that was refused has none, and its call's
+    norm stands in the lines of the others.
     """
+    size = run.batch_size
     names = dict.fromkeys(name for line in run.edits for name in line.update_norm)
-    return {
-        name: [
-            _known(line.update_norm.get(name, 0.0)) if at % run.batch_size == 0 else 0.0
-            for at, line in enumerate(run.edits)
-        ]
-        for name in names
-    }
+    steps = {name: [0.0] * len(run.edits) for name in names}
+    for first in range(0, len(run.edits), size):
+        for line in run.edits[first : first + size]:
+            for name, norm in line.update_norm.items():
+                steps[name][first] = _known(norm)
+    return steps
 
 
 def _known(value: float | None) -> float:

@@ -103,6 +103,9 @@ def test_another_editor_edits_the_same_facts(hunting: Command, tmp_path: Path) -
     assert hunting(*sizes).code == 0
     rome, other = tmp_path / "hunt", tmp_path / "other"
     by = ("--screened-by", rome, "--output", other)
+    # It may be growing at this moment.
+    growing = (rome / "screened.jsonl").read_text(encoding="utf-8") + '{"case_id": 1, "div'
+    (rome / "screened.jsonl").write_text(growing, encoding="utf-8")
     done = hunting(*sizes, "--editor", "r_rome", *by)
     assert done.code == 0, done.err
     hunted = [
@@ -110,6 +113,7 @@ def test_another_editor_edits_the_same_facts(hunting: Command, tmp_path: Path) -
     ]
     assert hunted[0] == hunted[1]
     assert not (other / "screened.jsonl").exists()
+    assert (rome / "screened.jsonl").read_text(encoding="utf-8") == growing
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judged import add, fields, problems
 
+from judged import add, fields, problems
 from made_run import Parts, made_entry
 from seqedit_bench.leaderboards.entry import Entry
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judged import add, fields, problems
 
 from command import seqedit
+from judged import add, fields, problems
 from made_run import QUICK, Parts, made_entry
 from records import put, sha
 from seqedit_bench.benchmark.protocols import known

@@ -13,7 +13,7 @@ from seqedit_bench.leaderboards.analysis import Analysis, Constants
 from seqedit_bench.leaderboards.analysis.analyse import analyse
 from seqedit_bench.leaderboards.analysis.calibrate import calibrate
 from seqedit_bench.leaderboards.analysis.journal import RunJournal, read_run
-from seqedit_bench.leaderboards.analysis.series import downstream, norms, retained
+from seqedit_bench.leaderboards.analysis.series import downstream, matrix_steps, norms, retained
 from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
 
 FAST = Constants(permutations=199, bootstrap=100)
@@ -155,6 +155,18 @@ def test_tasks_asked_less_often_are_not_part_of_the_mean() -> None:
     assert "other_gen" not in of_four.tasks
     assert min(of_four.points.values) > 0.5
     assert of_four.generated
+
+
+def test_the_step_of_a_call_survives_its_refused_edits() -> None:
+    run = synthetic_run(Story(num_edits=4))
+    norms_of = ({}, {"w": 2.0}, {"w": 3.0}, {"w": 3.0})
+    edits = [
+        line.model_copy(update={"update_norm": norm})
+        for line, norm in zip(run.edits, norms_of, strict=True)
+    ]
+    config = {**run.config, "protocol": {"batch_size": 2}}
+    by_two = dataclasses.replace(run, edits=edits, config=config)
+    assert matrix_steps(by_two) == {"w": [2.0, 0.0, 3.0, 0.0]}
 
 
 def test_retention_of_few_edits_is_left_out() -> None:
