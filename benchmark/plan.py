@@ -180,9 +180,7 @@ def _must_be_about_edits(suite: Suite, key: str, names: Sequence[str], tasks: Ta
             )
 
 
-def _must_not_share_metrics(
-    suite: Suite, key: str, names: Sequence[str], tasks: TaskSet
-) -> None:
+def _must_not_share_metrics(suite: Suite, key: str, names: Sequence[str], tasks: TaskSet) -> None:
     """Refuse tasks that answer about an edit under the same name: one would hide the other.
 
     Raises:
