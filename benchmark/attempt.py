@@ -107,7 +107,7 @@ def must_be_report(report: object, facts: int, editor: str) -> None:
         )
     if len(report.per_request) not in (0, facts):
         raise InputError(
-            f"{editor}.edit was given {facts} facts and its EditReport.per_request has "
+            f"{editor}.edit was given facts: {facts}; its EditReport.per_request has "
             f"{len(report.per_request)}: one each, in their order, or none at all"
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seqedit_bench import tasks
 from seqedit_bench.benchmark import RunConfig
 from seqedit_bench.benchmark.plan import Plan, make_plan
 from seqedit_bench.tasks import InputError
@@ -41,6 +42,34 @@ def test_a_suite_of_which_nothing_would_come(
 ) -> None:
     with pytest.raises(InputError, match=says):
         planned(suite=str(other_suite(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("each_edit: [", "each_edit: [my_es, ", "each_edit"),
+        (
+            "checkpoint:",
+            "start_end: [counterfact_es, my_es]\ncheckpoint:",
+            "checkpoint and start_end",
+        ),
+    ],
+)
+def test_two_tasks_with_one_metric(
+    old: str,
+    new: str,
+    key: str,
+    other_suite: Callable[..., Path],
+    planned: Planned,
+    tmp_path: Path,
+) -> None:
+    """One would hide the other: an edit has one value of a metric."""
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    ours = Path(tasks.__file__).parent / "counterfact" / "counterfact_es.yaml"
+    (folder / "my_es.yaml").write_text(f"include: {ours}\ntask: my_es\n", encoding="utf-8")
+    with pytest.raises(InputError, match=f"counterfact_es in {key} both have the metric 'es'"):
+        planned(suite=str(other_suite(old, new)), include_path=folder)
 
 
 def test_what_is_left_out_is_not_missed(planned: Planned) -> None:

@@ -1,0 +1,117 @@
+"""What authors of editors do wrong, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqedit_bench.benchmark import RunConfig
+from seqedit_bench.benchmark.runner import run
+from seqedit_bench.tasks import InputError
+
+pytestmark = pytest.mark.usefixtures("fresh_registry")
+
+EDITOR = """
+import torch
+
+from seqedit_bench.editors import Editor, EditReport, register_editor
+
+
+@register_editor("mine")
+class Mine(Editor):
+    batched = True
+    declared = ["transformer.h.1.mlp.c_proj.weight"]
+    edits = 0
+
+    def edited_parameters(self):
+        return self.declared
+
+    @torch.no_grad()
+    def edit(self, requests):
+        self.edits += 1
+        self.model.get_parameter("transformer.h.1.mlp.c_proj.weight").add_(0.001)
+        return EditReport()
+"""
+RETURN = "return EditReport()"
+LATE = 'if self.edits == 5: self.model.get_parameter("transformer.wte.weight")[0, 0] += 1.0'
+
+
+@pytest.fixture
+def own(tiny_folder: Path, suite_file: Path, tmp_path: Path) -> Callable[..., RunConfig]:
+    """Return the request of a run with an editor like the one above."""
+
+    def request(old: str = "", new: str = "", **fields: Any) -> RunConfig:
+        path = tmp_path / "mine.py"
+        assert old in EDITOR
+        path.write_text(EDITOR.replace(old, new) if old else EDITOR, encoding="utf-8")
+        asked = {
+            "editor": "mine",
+            "editor_path": path,
+            "model": str(tiny_folder),
+            "suite": str(suite_file),
+            "num_edits": 6,
+            "save_every": 2,
+            "output": tmp_path / "run",
+        }
+        return RunConfig.model_validate({**asked, **fields})
+
+    return request
+
+
+def test_the_editor_itself_is_right(own: Callable[..., RunConfig]) -> None:
+    assert run(own()).result.protocol.num_edits == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (RETURN, "return None", "Mine.edit returned NoneType: it must return an EditReport"),
+        (
+            RETURN,
+            "return EditReport(({}, {}))",
+            "given facts: 1; its EditReport.per_request has 2: one each",
+        ),
+        (
+            "transformer.h.1.mlp.c_proj.weight",
+            "transformer.h.1.mlp.c_prj.weight",
+            "unknown parameter in edited_parameters of mine .*c_prj.* did you mean .*c_proj",
+        ),
+        (
+            'declared = ["transformer.h.1.mlp.c_proj.weight"]',
+            "declared = []",
+            r"edits of mine changed transformer\.h\.1\.mlp\.c_proj\.weight, which its "
+            "edited_parameters does not name",
+        ),
+        (RETURN, f"{LATE}\n        {RETURN}", r"changed transformer\.wte\.weight, which"),
+        ("    batched = True\n", "    batched = {}['layers']\n", r"mine\.py, line 9: KeyError"),
+    ],
+)
+def test_a_mistake(old: str, new: str, says: str, own: Callable[..., RunConfig]) -> None:
+    with pytest.raises(InputError, match=says):
+        run(own(old, new))
+
+
+@pytest.mark.parametrize(("line", "after"), [("self.edits >= 1", 1), ("self.edits >= 3", 4)])
+def test_undeclared_changes_are_seen_at_once_or_before_the_next_save(
+    line: str, after: int, own: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    """Nothing that could be gone on with has them in it."""
+    new = LATE.replace("self.edits == 5", line)
+    with pytest.raises(InputError, match="does not name"):
+        run(own(RETURN, f"{new}\n        {RETURN}"))
+    journal = (tmp_path / "run" / "edits.jsonl").read_text("utf-8").splitlines()
+    assert len(journal) == after
+    saves = [path.name for path in (tmp_path / "run" / "state").iterdir() if path.is_dir()]
+    assert max(int(name.split("-")[0]) for name in saves) < after
+
+
+def test_a_file_that_lies_beside_is_named(
+    own: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = own(editor_path=None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"if mine\.py has it, add --editor-path mine\.py"):
+        run(request)
