@@ -71,7 +71,8 @@ def attempt(
         except (InputError, _NO_SOLUTION) as error:
             before.restore()
             failed |= {request.case_id: _one_line(str(error)) for request in left}
-    must_be_report(report, len(left), type(editor).__name__)
+    must_be_report(report, editor)
+    _must_be_about(report, len(left), editor)
     # An editor that reports nothing of single facts has empty reports.
     found = report.per_request or tuple({} for _ in left)
     reports = {request.case_id: each for request, each in zip(left, found, strict=True)}
@@ -90,25 +91,24 @@ def _call(editor: Editor, requests: Sequence[EditRequest]) -> EditReport:
         ) from error
 
 
-def must_be_report(report: object, facts: int, editor: str) -> None:
-    """Refuse what is no report of so many facts: the mistake is the editor's, not a fact's.
-
-    Args:
-        report: What `edit` returned.
-        facts: How many it was given.
-        editor: Name of its class.
+def must_be_report(report: object, editor: Editor) -> None:
+    """Refuse what is no report: the mistake is the editor's, and no fact's.
 
     Raises:
         InputError: it is none; says what it is.
     """
     if not isinstance(report, EditReport):
         raise InputError(
-            f"{editor}.edit returned {type(report).__name__}: it must return an EditReport"
+            f"{type(editor).__name__}.edit returned {type(report).__name__}: "
+            "it must return an EditReport"
         )
+
+
+def _must_be_about(report: EditReport, facts: int, editor: Editor) -> None:
     if len(report.per_request) not in (0, facts):
         raise InputError(
-            f"{editor}.edit was given facts: {facts}; its EditReport.per_request has "
-            f"{len(report.per_request)}: one each, in their order, or none at all"
+            f"{type(editor).__name__}.edit was given facts: {facts}; its EditReport.per_request "
+            f"has {len(report.per_request)}: one each, in their order, or none at all"
         )
 
 

@@ -84,7 +84,7 @@ class Attempt:
         """Call the editor once, on a model in eval mode as the runner does."""
         self.model.eval()
         report = self.editor.edit(list(requests))
-        must_be_report(report, len(requests), type(self.editor).__name__)
+        must_be_report(report, self.editor)
         self._reports.append(report)
         return self._reports[-1]
 

@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 import torch
@@ -422,6 +422,16 @@ def test_an_exception_is_a_failure_in_one_line() -> None:
     reason = found["subject_in_the_middle"]
     assert reason.startswith("raised ValueError: subject 'France' is not in the tokens")
     assert re.search(r"\(test_check_editor\.py, line \d+\)$", reason)
+
+
+def test_an_editor_that_forgets_its_report() -> None:
+    class Forgets(Sound):
+        def edit(self, requests: Sequence[EditRequest]) -> EditReport:
+            super().edit(requests)
+            return cast(EditReport, None)
+
+    reason = failures(check(Forgets))["reports_what_it_did"]
+    assert "Forgets.edit returned NoneType: it must return an EditReport" in reason
 
 
 def test_an_editor_that_cannot_be_made() -> None:

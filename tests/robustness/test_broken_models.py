@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from seqedit_bench.benchmark import lmeval
 from seqedit_bench.benchmark.collapse import collapse
+from seqedit_bench.benchmark.undeclared import Undeclared
 from seqedit_bench.editors import EditRequest, available_editors, available_wrappers, get_editor
 from seqedit_bench.editors._solve import PastKeys
 from seqedit_bench.tasks import InputError
@@ -46,6 +47,9 @@ POISONS: dict[str, Callable[[Tensor], Any]] = {
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Let an editor's third call find its weights spoilt; where it has none, the model's."""
+
+    # Spoilt weights of an editor that has none would be taken for its undeclared work.
+    monkeypatch.setattr(Undeclared, "check", lambda _: None)
 
     def install(editor: str, poison: str) -> None:
         cls: Any = get_editor(editor)
