@@ -47,7 +47,6 @@ POISONS: dict[str, Callable[[Tensor], Any]] = {
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Let an editor's third call find its weights spoilt; where it has none, the model's."""
-
     # Spoilt weights of an editor that has none would be taken for its undeclared work.
     monkeypatch.setattr(Undeclared, "check", lambda _: None)
 
