@@ -71,7 +71,7 @@ def test_samples_and_seeds_are_replicates() -> None:
     (ranked,) = found.ranked
     order = [(e.result.data.sample, e.result.seed) for e in ranked.row.entries]
     assert order == [(1, 0), (1, 5), (2, 0)]
-    assert ranked.row.numbers["s"].count == 180
+    assert ranked.row.numbers["s"].count == 120
 
 
 def test_sets_of_hyper_parameters_are_rows_named_by_what_differs() -> None:
