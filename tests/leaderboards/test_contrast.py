@@ -79,7 +79,9 @@ def contrast(one: Colour, other: Colour) -> float:
 
 def test_contrast_is_that_of_wcag() -> None:
     assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
-    assert contrast((0x77 / 255,) * 3, (1, 1, 1)) == pytest.approx(4.48, abs=0.005)
+    assert contrast((0x77 / 255, 0x77 / 255, 0x77 / 255), (1, 1, 1)) == pytest.approx(
+        4.48, abs=0.005
+    )
 
 
 @pytest.mark.parametrize("name", THEMES)
