@@ -2,12 +2,15 @@
 
 On the same platform, processor, library versions and number of threads, not at all: all six digits
 of an entry must come out. Elsewhere sums are rounded otherwise, and a sequence of edits carries
-that on: there most numbers must agree, and the others be few.
+that on: there most numbers of each metric must agree, the others be few, and its mean be near. What
+is elsewhere the entry says of itself, so this is also as far as a made-up entry can go.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from ..leaderboards.canonical import rounded
@@ -16,9 +19,11 @@ from ..leaderboards.referee.ranges import is_share
 from ..leaderboards.verify import Check
 
 FEW = 0.05
-"""Share of the values of a kind, successes or magnitudes, that may be others elsewhere; one may."""
+"""Share of the values of a metric that may be others elsewhere; one may in any case."""
 NEAR = 0.02
 """How far magnitudes may be apart elsewhere; of those over 1, as a share."""
+SHIFT = 0.03
+"""How far the means may be apart elsewhere where more than one value is another; likewise."""
 Values = dict[str, float | None]
 
 
@@ -48,18 +53,49 @@ def compared_values(
     if not elsewhere:
         told = [_told(pair) for pair in others]
         return Check(what, "the edits made again, all digits", told)
-    differs: list[str] = []
-    for kind, shares in (("successes", True), ("magnitudes", False)):
-        of_kind = [pair for pair in pairs if is_share(pair.name) is shares]
-        apart = [pair for pair in others if is_share(pair.name) is shares and not _near(pair)]
-        if len(apart) > max(1, FEW * len(of_kind)):
-            share = f"{len(apart)} of {len(of_kind)} {kind} differ, over {FEW:.0%}"
-            differs += [share, *map(_told, apart)]
-    note = f"{len(others)} others, within tolerances" if others and not differs else ""
+    names = dict.fromkeys(pair.name for pair in others)
+    differs = [
+        text for name in names for text in _beyond([each for each in pairs if each.name == name])
+    ]
+    note = "" if differs or not others else f"{len(others)} others, within tolerances"
+    shares = [pair for pair in others if is_share(pair.name)]
+    told = f"successes: {_directions(shares)}" if shares else ""
     because = f"another {', '.join(elsewhere)}"
     return Check(
-        what, f"the edits made again ({because}: few may differ)", differs, note
-    )  # fmt: skip
+        what,
+        f"the edits made again ({because}: few may differ)",
+        differs,
+        "; ".join(part for part in (note, told) if part),
+    )
+
+
+def _beyond(pairs: Sequence[_Pair]) -> Iterator[str]:
+    """Yield what is too much of a metric, and then each value that is another."""
+    apart = [pair for pair in pairs if not _near(pair)]
+    if len(apart) <= 1:
+        return
+    name = pairs[0].name
+    known = [(each.then, each.now) for each in pairs]
+    both = [(then, now) for then, now in known if then is not None and now is not None]
+    then, now = (fmean(side) for side in zip(*both, strict=True)) if both else (0.0, 0.0)
+    if len(apart) > FEW * len(pairs):
+        yield f"{name}: {len(apart)} of {len(pairs)} differ, over {FEW:.0%}: {_directions(apart)}"
+    elif _distance(then, now) > SHIFT:
+        yield f"{name}: the mean is {then:.4g}, and came out as {now:.4g}: {_directions(apart)}"
+    else:
+        return
+    yield from map(_told, apart)
+
+
+def _directions(pairs: Sequence[_Pair]) -> str:
+    """Say on which side the values that differ are higher; one that is not there is lowest."""
+    low = -math.inf
+    sides = [
+        (low if pair.then is None else pair.then, low if pair.now is None else pair.now)
+        for pair in pairs
+    ]
+    more = sum(then > now for then, now in sides)
+    return f"{more} higher in the entry than came out, {len(sides) - more} lower"
 
 
 def _pairs(series: Series, made: Sequence[tuple[int, Values]]) -> Iterator[_Pair]:
@@ -76,7 +112,12 @@ def _pairs(series: Series, made: Sequence[tuple[int, Values]]) -> Iterator[_Pair
 def _near(pair: _Pair) -> bool:
     if pair.then is None or pair.now is None or is_share(pair.name):
         return pair.then == pair.now
-    return abs(pair.then - pair.now) <= NEAR * max(1.0, abs(pair.then))
+    return _distance(pair.then, pair.now) <= NEAR
+
+
+def _distance(then: float, now: float) -> float:
+    # Rounded: three of a hundred are as many as the limit says.
+    return round(abs(then - now) / max(1.0, abs(then)), 9)
 
 
 def _told(pair: _Pair) -> str:

@@ -155,13 +155,12 @@ def row_charts(row: Row) -> list[Chart]:
     """Return the charts of a row: the mean of its runs is line 0, each run one of those after."""
     charts = []
     for kind in KINDS:
-        name = "mean" if len(row.runs) > 1 else f"sample {row.first.result.data.sample}"
+        name = "mean" if len(row.runs) > 1 else row.run_names[0]
         lines = [_line(0, name, mean_points(row.entries, kind.read))]
         several = len(row.runs) > 1 or kind.fine is not kind.read
         for at, entry in enumerate(row.entries if several else ()):
             what = "" if kind.fine is kind.read else ", last 5"
-            label = f"sample {entry.result.data.sample}{what}"
-            lines.append(_line(1 + at, label, kind.fine(entry)))
+            lines.append(_line(1 + at, f"{row.run_names[at]}{what}", kind.fine(entry)))
         if chart := _chart(kind, kind.name, lines, _levels(kind, row)):
             charts.append(chart)
     return charts
@@ -209,11 +208,10 @@ def _line(run: int, label: str, points: Points) -> Line:
 
 
 def collapses(row: Row) -> Iterator[tuple[int, str]]:
-    """Yield the edits that broke the model, each with the sample in which it did."""
-    for entry, found in zip(row.entries, row.survived, strict=True):
+    """Yield the edits that broke the model, each with the run in which it did."""
+    for name, found in zip(row.run_names, row.survived, strict=True):
         if found.collapsed:
-            where = f"sample {entry.result.data.sample}: collapse at edit {found.edits + 1}"
-            yield found.edits + 1, where
+            yield found.edits + 1, f"{name}: collapse at edit {found.edits + 1}"
 
 
 class Sparkline(NamedTuple):

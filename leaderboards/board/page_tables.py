@@ -50,8 +50,7 @@ def provenance_table(row: Row) -> Table:
         if len(set(found)) == 1:
             rows.append([name, found[0]])
         else:
-            named = zip(row.entries, found, strict=True)
-            lines = (f"sample {entry.result.data.sample}: {value}" for entry, value in named)
+            lines = (f"{run}: {value}" for run, value in zip(row.run_names, found, strict=True))
             rows.append([name, "\n".join(lines)])
     return Table("Provenance and digests", ["what", "value"], rows)
 

@@ -25,7 +25,7 @@ from .standings import Ranked, Standing, clearly_better
 
 COLLAPSE_WORDS = (
     "Edits made before the model was broken, as seqedit-bench analyze finds it, or before "
-    "something was not finite; >N: not seen in N edits. Two numbers: the samples differ."
+    "something was not finite; >N: not seen in N edits. Two numbers: the runs differ."
 )
 
 

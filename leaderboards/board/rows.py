@@ -42,6 +42,16 @@ class Row:
         return [run.entry for run in self.runs]
 
     @property
+    def run_names(self) -> list[str]:
+        """What its runs are called: by sample, and by seed where there are several."""
+        results = [entry.result for entry in self.entries]
+        seeds = len({result.seed for result in results}) > 1
+        return [
+            f"sample {result.data.sample}{f', seed {result.seed}' if seeds else ''}"
+            for result in results
+        ]
+
+    @property
     def first(self) -> Entry:
         """The entry that speaks for what all have in common."""
         return self.runs[0].entry

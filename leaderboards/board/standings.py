@@ -110,7 +110,7 @@ def sort_value(row: Row, name: str) -> float | None:
         return row.numbers[name].value
     others: dict[str, float | None] = {
         SURVIVED: row.survived_value,
-        "samples": row.group.replicates,
+        "samples": len(row.group.samples),
         "edits": min(each.edits for each in row.group.members),
     }
     return others.get(name)

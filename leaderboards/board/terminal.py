@@ -36,7 +36,7 @@ def _columns(width: int) -> list[_Column]:
     measures = [_measure(key, key == "s" and width >= _FULL) for key in keys]
     costs = [each for each in measures if each[0] in ("seconds", "memory")]
     return [
-        ("samples", "samples", lambda ranked: str(ranked.row.group.replicates)),
+        ("samples", "samples", lambda ranked: str(len(ranked.row.group.samples))),
         ("edits", "edits", lambda ranked: ranked.row.edits),
         *(each for each in measures if each not in costs),
         ("collapse", NAMES["collapse"], lambda ranked: ranked.row.survived_text),

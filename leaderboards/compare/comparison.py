@@ -31,7 +31,7 @@ class Cell:
     """A metric of a row."""
 
     number: Estimate
-    """Mean over samples; `count` is of edits where single edits are known, else of samples."""
+    """Mean over samples; `count` is of facts where single edits are known, else of samples."""
     to_best: Estimate | None
     """What this row has more than the best one; None of the best row itself."""
     to_control: Estimate | None

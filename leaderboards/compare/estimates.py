@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain, compress
 from statistics import fmean
 
 import numpy as np
@@ -13,13 +14,12 @@ from ..analysis.records import Estimate
 from .metrics import Metric
 from .resampling import (
     DRAWS,
+    Facts,
     Floats,
-    Part,
     Statistic,
     difference,
     interval,
     mean_of_draws,
-    part_of,
     resample,
 )
 from .rows import Group, Member
@@ -48,11 +48,9 @@ class Estimates:
         seed: int = 0,
     ) -> None:
         self._statistics: dict[tuple[int, str], Statistic] = {}
-        self._parts: dict[tuple[int, int], Part] = {}
-        self._draws: dict[tuple[int, int, str], Floats] = {}
+        self._streams: dict[tuple[int, int], Facts] = {}
         members = [member for group in groups for member in group.members]
-        wanted: dict[Part, dict[str, Statistic]] = {}
-        places: dict[Part, dict[str, tuple[int, int, str]]] = {}
+        wanted: dict[Facts, dict[tuple[int, int, str], Statistic]] = {}
         for metric in metrics:
             found = {}
             for member in members:
@@ -61,12 +59,15 @@ class Estimates:
                     found[id(member)] = known
                     self._statistics[id(member), metric.name] = known
             for member, edits in self._lengths(members, found):
-                part, name = self._part(member, edits), f"{id(member)} {metric.name}"
-                wanted.setdefault(part, {})[name] = found[id(member)].head(edits)
-                places.setdefault(part, {})[name] = (id(member), edits, metric.name)
-        for part, statistics in wanted.items():
-            for name, drawn in resample(part, statistics, draws=draws, seed=seed).items():
-                self._draws[places[part][name]] = drawn
+                of_stream = wanted.setdefault(self._stream(member, edits), {})
+                of_stream[id(member), edits, metric.name] = found[id(member)].head(edits)
+        # Sorted, and of all that was edited: no number depends on the order of runs, or on which
+        # other metrics are asked for.
+        streams = {
+            self._stream(each, each.edits) for each in members if each.run.series is not None
+        }
+        facts = list(dict.fromkeys(chain.from_iterable(sorted(streams))))
+        self._draws = resample(wanted, facts=facts, draws=draws, seed=seed)
 
     def _lengths(
         self, members: Sequence[Member], found: dict[int, Statistic]
@@ -84,15 +85,19 @@ class Estimates:
             for edits in sorted({own, *(each for each in others if each < own)}):
                 yield member, edits
 
-    def _part(self, member: Member, edits: int) -> Part:
+    def _stream(self, member: Member, edits: int) -> Facts:
         key = id(member), edits
-        if key not in self._parts:
+        if key not in self._streams:
             assert member.run.series is not None
-            self._parts[key] = part_of(member.run.series.case_ids[:edits])
-        return self._parts[key]
+            self._streams[key] = tuple(member.run.series.case_ids[:edits])
+        return self._streams[key]
 
     def number(self, group: Group, metric: Metric) -> Estimate:
-        """Return a metric of a row: mean over its samples, with an interval where there is one."""
+        """Return a metric of a row: mean over its samples, with an interval where there is one.
+
+        `count` is of facts where single edits are known, each once however many samples and seeds
+        it comes in; else of samples.
+        """
         if all((id(member), metric.name) in self._statistics for member in group.members):
             return self._of_edits(group, metric)
         values = [
@@ -117,35 +122,34 @@ class Estimates:
 
     def _of_edits(self, group: Group, metric: Metric) -> Estimate:
         values, draws, parts = [], [], []
+        facts: set[int] = set()
         for sample in group.by_sample():
             statistics = [self._statistics[id(each), metric.name] for each in sample]
             known = _known(each.value for each in statistics)
             if not known:
                 continue
             values.append(fmean(known))
-            draws.append(
-                mean_of_draws(
-                    [
-                        self._draws[id(each), len(one.parts), metric.name]
-                        for each, one in zip(sample, statistics, strict=True)
-                    ]
-                )
-            )
-            parts += [each.parts for each in statistics]
+            drawn = []
+            for member, each in zip(sample, statistics, strict=True):
+                edits = len(each.parts)
+                drawn.append(self._draws[id(member), edits, metric.name])
+                asked = each.parts[:, 1] > 0
+                facts.update(compress(self._stream(member, edits), asked))
+                parts.append(each.parts)
+            draws.append(mean_of_draws(drawn))
         if not values:
             return Estimate(value=None)
-        all_parts = np.vstack(parts)
-        count = int(all_parts[:, 1].sum())
         low, high = interval(mean_of_draws(draws))
-        if low == high and (outright := _all_alike(all_parts)) is not None:
-            certain = share(outright, count)
+        if low == high and (succeed := _all_alike(np.vstack(parts))) is not None:
+            certain = share(len(facts) if succeed else 0, len(facts))
             low, high = certain.low, certain.high
-        return Estimate(value=fmean(values), low=low, high=high, count=count)
+        return Estimate(value=fmean(values), low=low, high=high, count=len(facts))
 
     def difference(self, ours: Group, theirs: Group, metric: Metric) -> Estimate:
         """Return what the first row has more than the second, over what both have in common.
 
-        `count` is the number of pairs: of facts where single edits are known, else of samples.
+        `count` is the number of pairs: of facts where single edits are known, each once, else of
+        samples.
         """
         if ours is theirs:
             return Estimate(value=None)
@@ -157,11 +161,12 @@ class Estimates:
         return self._over_runs(ours, theirs, metric)
 
     def _over_facts(self, ours: Group, theirs: Group, metric: Metric) -> Estimate:
-        values, draws, count = [], [], 0
-        for part, our_members, their_members in self._shared(ours, theirs, metric):
+        values, draws = [], []
+        facts: set[int] = set()
+        for stream, our_members, their_members in self._shared(ours, theirs, metric):
             one, other = (
                 _known(
-                    self._statistics[id(each), metric.name].head(part.edits).value for each in side
+                    self._statistics[id(each), metric.name].head(len(stream)).value for each in side
                 )
                 for side in (our_members, their_members)
             )
@@ -169,22 +174,22 @@ class Estimates:
                 continue
             values.append(fmean(one) - fmean(other))
             drawn = [
-                mean_of_draws([self._draws[id(each), part.edits, metric.name] for each in side])
+                mean_of_draws([self._draws[id(each), len(stream), metric.name] for each in side])
                 for side in (our_members, their_members)
             ]
             draws.append(difference(*drawn))
-            count += part.edits
+            facts.update(stream)
         if not values:
             return Estimate(value=None)
         low, high = interval(mean_of_draws(draws))
         # Rounded like the draws: what is equal but for rounding errors is equal.
-        return Estimate(value=round(fmean(values), 12), low=low, high=high, count=count)
+        return Estimate(value=round(fmean(values), 12), low=low, high=high, count=len(facts))
 
     def _shared(
         self, ours: Group, theirs: Group, metric: Metric
-    ) -> Iterable[tuple[Part, list[Member], list[Member]]]:
+    ) -> Iterable[tuple[Facts, list[Member], list[Member]]]:
         """Yield the facts that two rows have edited in the same order, and the runs that did."""
-        found: dict[Part, tuple[dict[int, Member], dict[int, Member]]] = {}
+        found: dict[Facts, tuple[dict[int, Member], dict[int, Member]]] = {}
         for one in ours.members:
             for other in theirs.members:
                 if one.sample != other.sample:
@@ -193,13 +198,13 @@ class Estimates:
                     len(self._statistics[id(each), metric.name].parts) for each in (one, other)
                 )
                 again = {asked_again_at(each.run, metric) for each in (one, other)}
-                part = self._part(one, edits)
-                if part == self._part(other, edits) and len(again) == 1:
-                    sides = found.setdefault(part, ({}, {}))
+                stream = self._stream(one, edits)
+                if stream == self._stream(other, edits) and len(again) == 1:
+                    sides = found.setdefault(stream, ({}, {}))
                     sides[0][id(one)], sides[1][id(other)] = one, other
-        for part in sorted(found):
-            left, right = found[part]
-            yield part, list(left.values()), list(right.values())
+        for stream in sorted(found):
+            left, right = found[stream]
+            yield stream, list(left.values()), list(right.values())
 
     def _over_runs(self, ours: Group, theirs: Group, metric: Metric) -> Estimate:
         differences = []
@@ -247,15 +252,15 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _all_alike(parts: Floats) -> int | None:
-    """Return the successes where all trials succeeded or none; None for anything else.
+def _all_alike(parts: Floats) -> bool | None:
+    """Return whether all trials succeeded, or none did; None for anything else.
 
     Resampling equal values says that there is no doubt; Wilson's interval knows better.
     """
     if parts.shape[1] != 2 or not np.isin(parts, (0.0, 1.0)).all():
         return None
     successes, trials = parts.sum(axis=0)
-    return int(successes) if successes in (0.0, trials) else None
+    return bool(successes) if successes in (0.0, trials) else None
 
 
 def _bounded(found: Estimate, metric: Metric) -> Estimate:

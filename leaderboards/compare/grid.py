@@ -86,7 +86,7 @@ def in_depth(comparison: Comparison) -> Grid:
         rows.append(texts + [Text(curve)] * has_curves)
     unit = f" in {metric.unit}" if metric.unit else ""
     caption = (
-        f"{metric.name}{unit}. {_marks(comparison)}of: edits (facts learned, for what is kept) or "
+        f"{metric.name}{unit}. {_marks(comparison)}of: facts (learned ones, for what is kept) or "
         "samples; to best, to none: paired differences over the facts, or samples, in common"
     )
     return Grid(

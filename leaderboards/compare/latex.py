@@ -48,7 +48,11 @@ def _latex_number(text: str) -> str:
     Example:
         >>> _latex_number("-0.5"), _latex_number("80.5-90.0"), _latex_number("-1…+2")
         ('$-$0.5', '80.5--90.0', '$-$1 to +2')
+        >>> _latex_number("-")  # no number at all
+        '--'
     """
+    if text == "-":
+        return "--"
     if not re.fullmatch(r"[-+<>…,.\de]*", text):
         return latex(text)
     text = re.sub(r"(?<=\d)-(?=\d)", "--", text) if "e" not in text else text

@@ -1,20 +1,24 @@
-"""The bootstrap over edits: draws of a stream of facts serve every editor and every metric.
+"""The bootstrap over facts: each draw of them serves every editor, sample and metric.
 
-Editors that edited the same facts in the same order are resampled with the same weights, so that a
-difference of two of them is a paired one: what makes a fact hard is hard for both and cancels.
+A fact has the same weight in all runs that edited it. So a difference of two editors is a paired
+one: what makes a fact hard is hard for both and cancels. And a fact that several samples have in
+common is drawn once for all of them: asked again it is no other fact.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Facts = tuple[int, ...]
+"""The facts of some edits, in their order."""
+_Key = TypeVar("_Key", bound=Hashable)
 
 _CHUNK = 1_000_000
 """Weights made at a time, to bound the memory."""
@@ -77,58 +81,55 @@ def combine(sums: Floats) -> Floats:
     return np.where(unknown, np.nan, np.where((ratios <= 0).any(axis=-1), 0.0, harmonic))
 
 
-class Part(NamedTuple):
-    """The beginning of a stream of facts."""
-
-    stream: str
-    """Digest of the facts in their order."""
-    edits: int
-
-
-def part_of(case_ids: Sequence[int]) -> Part:
-    """Return what identifies these facts in this order."""
-    text = " ".join(map(str, case_ids))
-    return Part(hashlib.sha256(text.encode()).hexdigest(), len(case_ids))
-
-
-def weights(part: Part, draws: int, seed: int) -> Iterable[Floats]:
-    """Yield how often each edit is drawn, (some draws, edits) at a time.
-
-    The draws depend on the facts and the seed alone, not on what else is compared.
-    """
-    generator = np.random.default_rng([seed, int(part.stream, 16)])
-    step = max(1, _CHUNK // part.edits)
+def weights(facts: Sequence[int], draws: int, seed: int) -> Iterable[Floats]:
+    """Yield how often each fact is drawn, (some draws, facts) at a time."""
+    text = " ".join(map(str, facts))
+    stream = int(hashlib.sha256(text.encode()).hexdigest(), 16)
+    generator = np.random.default_rng([seed, stream])
+    step = max(1, _CHUNK // len(facts))
     for start in range(0, draws, step):
         rows = min(step, draws - start)
-        chosen = generator.integers(0, part.edits, size=(rows, part.edits))
-        chosen += np.arange(rows)[:, None] * part.edits
-        counts = np.bincount(chosen.ravel(), minlength=rows * part.edits)
-        yield counts.reshape(rows, part.edits).astype(np.float64)
+        chosen = generator.integers(0, len(facts), size=(rows, len(facts)))
+        chosen += np.arange(rows)[:, None] * len(facts)
+        counts = np.bincount(chosen.ravel(), minlength=rows * len(facts))
+        yield counts.reshape(rows, len(facts)).astype(np.float64)
 
 
 def resample(
-    part: Part, statistics: Mapping[str, Statistic], *, draws: int, seed: int
-) -> dict[str, Floats]:
-    """Draw the edits of a stream again and again.
+    streams: Mapping[Facts, Mapping[_Key, Statistic]],
+    *,
+    facts: Sequence[int],
+    draws: int,
+    seed: int,
+) -> dict[_Key, Floats]:
+    """Draw facts again and again, each equally often in all streams that have it.
 
     Args:
-        part: Which facts.
-        statistics: Statistics over these edits, by any name.
+        streams: Statistics over the edits of each stream of facts, by any name.
+        facts: All that are drawn from, each once. On them and the seed the draws depend.
         draws: How often.
         seed: Of the draws.
 
     Returns:
         Of each statistic its value at each draw, (draws,); NaN where a draw leaves it undefined.
     """
-    if not statistics:
-        return {}
-    stacked = np.hstack([each.parts for each in statistics.values()])
-    sums = np.vstack([drawn @ stacked for drawn in weights(part, draws, seed)])
-    found, start = {}, 0
-    for name, each in statistics.items():
-        stop = start + each.parts.shape[1]
-        found[name] = combine(sums[:, start:stop])
-        start = stop
+    place = {fact: at for at, fact in enumerate(facts)}
+    at = {stream: np.array([place[fact] for fact in stream]) for stream in streams}
+    stacked = {
+        stream: np.hstack([each.parts for each in statistics.values()])
+        for stream, statistics in streams.items()
+    }
+    sums: dict[Facts, list[Floats]] = {stream: [] for stream in streams}
+    for drawn in weights(facts, draws, seed) if streams else ():
+        for stream, parts in stacked.items():
+            sums[stream].append(drawn[:, at[stream]] @ parts)
+    found: dict[_Key, Floats] = {}
+    for stream, statistics in streams.items():
+        whole, start = np.vstack(sums[stream]), 0
+        for key, each in statistics.items():
+            stop = start + each.parts.shape[1]
+            found[key] = combine(whole[:, start:stop])
+            start = stop
     return found
 
 

@@ -59,11 +59,6 @@ class Group:
         """The edit orders of its runs."""
         return sorted({member.sample for member in self.members})
 
-    @property
-    def replicates(self) -> int:
-        """How many runs it has of another order or seed each."""
-        return len({(member.sample, member.run.result.seed) for member in self.members})
-
     def by_sample(self) -> list[list[Member]]:
         """Return the runs of each sample; they differ in their seeds."""
         return [[each for each in self.members if each.sample == at] for at in self.samples]

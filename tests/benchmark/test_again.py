@@ -267,14 +267,52 @@ def made(**values: list[float | None]) -> list[tuple[int, dict[str, float | None
 ONES: list[float | None] = [1.0] * 40
 
 
-@pytest.mark.parametrize(("flipped", "bad"), [(0, False), (1, False), (2, False), (3, True)])
-def test_few_successes_may_differ_elsewhere(flipped: int, bad: bool) -> None:
-    now = made(es=[0.0] * flipped + ONES[flipped:])
-    elsewhere = compared_values(series(es=ONES), now, ["platform"])
-    assert bool(elsewhere.differs) is bad
-    assert bool(elsewhere.note) is (0 < flipped < 3)
-    here = compared_values(series(es=ONES), now, [])
-    assert len(here.differs) == flipped
+@pytest.mark.parametrize(
+    ("lost", "found", "bad"),
+    [(0, 0, ""), (1, 0, ""), (1, 1, ""), (2, 0, "the mean is"), (2, 1, "3 of 40 differ, over 5%")],
+)
+def test_few_successes_may_differ_elsewhere(lost: int, found: int, bad: str) -> None:
+    """And of these not all on the same side, or the mean is another."""
+    then: list[float | None] = [*[1.0] * 30, *[0.0] * 10]
+    now = made(es=[0.0] * lost + then[lost : 40 - found] + [1.0] * found)
+    elsewhere = compared_values(series(es=then), now, ["platform"])
+    assert bad in "".join(elsewhere.differs[:1])
+    assert len(elsewhere.differs) == (lost + found + 1 if bad else 0)
+    told = f"successes: {lost} higher in the entry than came out, {found} lower"
+    assert elsewhere.note.endswith(told if lost + found else "")
+    here = compared_values(series(es=then), now, [])
+    assert len(here.differs) == lost + found
+
+
+def test_what_differs_may_not_all_be_of_one_metric() -> None:
+    """A metric made up has its own limit, however many others come out."""
+    rest: dict[str, list[float | None]] = {
+        f"{name}_exact": [0.0] * 100 for name in ("es", "ps", "ns", "efficacy")
+    }
+    then: list[float | None] = [*[1.0] * 20, *[0.0] * 80]
+    now: list[float | None] = [0.0] * 100
+    found = compared_values(series(ps=then, **rest), made(ps=now, **rest), ["threads"])
+    assert found.differs[0] == (
+        "ps: 20 of 100 differ, over 5%: 20 higher in the entry than came out, 0 lower"
+    )
+    assert found.note == "successes: 20 higher in the entry than came out, 0 lower"
+
+
+@pytest.mark.parametrize(("flipped", "bad"), [(3, False), (4, True), (5, True), (6, True)])
+def test_means_are_near_elsewhere(flipped: int, bad: bool) -> None:
+    then: list[float | None] = [1.0] * 100
+    now = made(es=[0.0] * flipped + then[flipped:])
+    assert bool(compared_values(series(es=then), now, ["cpu"]).differs) is bad
+
+
+@pytest.mark.parametrize(("far", "bad"), [(1, False), (2, False), (5, True)])
+def test_means_of_magnitudes_are_near_elsewhere(far: int, bad: bool) -> None:
+    """Each of them is near, or one of few, and yet they lean to one side."""
+    then: list[float | None] = [0.5] * 100
+    now: list[float | None] = [*[0.2] * far, *[0.481] * (100 - far)]
+    found = compared_values(series(em=then), made(em=now), ["cpu"]).differs
+    assert [line.partition(":")[0] for line in found[:1]] == ["em"] * bad
+    assert len(found) == (far + 1 if bad else 0)
 
 
 def test_magnitudes_may_be_near_elsewhere() -> None:

@@ -34,7 +34,9 @@
         if (right === null) return -1;
         return (left < right ? -1 : 1) * (up ? 1 : -1);
       };
-      table.tBodies[0].append(...rowsOf(table).sort(order));
+      const rows = rowsOf(table), sorted = [...rows].sort(order);
+      // Moving a row takes the focus from what is in it.
+      if (sorted.some((row, at) => row !== rows[at])) table.tBodies[0].append(...sorted);
     }
   };
 

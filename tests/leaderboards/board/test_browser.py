@@ -106,6 +106,15 @@ def test_sorting_by_keyboard(opened: Open) -> None:
     assert outline == "solid"
 
 
+def test_ticking_by_keyboard_keeps_the_place(opened: Open) -> None:
+    page = opened()
+    for place in (1, 2):
+        box = table(page).find_elements(By.CSS_SELECTOR, "[data-pair]")[place]
+        box.send_keys(Keys.SPACE)
+        assert box.is_selected()
+        assert page.switch_to.active_element == box
+
+
 def test_filtering(opened: Open) -> None:
     page = opened()
     assert count(page) == "6 of 6 rows shown"

@@ -7,16 +7,19 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from rich.console import Console
 
 from reported import HOSTILE
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.board.filed import read_entries
 from seqedit_bench.leaderboards.board.site import write_site
 from seqedit_bench.leaderboards.board.standings import standings
+from seqedit_bench.leaderboards.board.terminal import board_tables
 from told_entries import Tale, write_entries
 
 VOID = {"meta", "link", "input", "br", "img"}
@@ -301,3 +304,19 @@ def test_forty_entries_stay_small(tmp_path: Path) -> None:
     folder = write(write_entries(tmp_path / "entries", tales), tmp_path / "site", "../entries")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 2_200_000
+
+
+def test_samples_are_orders_of_facts_wherever_they_are_counted(tmp_path: Path) -> None:
+    """A seed more, or another run of the same one, is a run of a sample and no sample."""
+    tales = [Tale(), Tale(seed=5, collapse=30), Tale(seconds=9.0), Tale(sample=2)]
+    made = standings(read_entries(write_entries(tmp_path / "entries", tales)))
+    write_site(made, tmp_path / "site")
+    cell = '<td class="num" data-key="samples" data-value="2">2</td>'
+    assert cell in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    (page,) = (tmp_path / "site" / "rows").iterdir()
+    text = Page(page.read_text(encoding="utf-8")).text
+    assert "2 samples, 4 runs" in text
+    assert "sample 1, seed 5: collapse at edit 30" in text
+    console = Console(width=200, file=StringIO(), record=True)
+    console.print(board_tables(made, 200, "samples"))
+    assert re.search(r"^ *1 +rome +2 +60 ", console.export_text(), re.MULTILINE)

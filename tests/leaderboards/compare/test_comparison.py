@@ -204,6 +204,48 @@ def test_all_successes_are_not_certainty(make_run: MakeRun) -> None:
     assert (none.low, none.high) == (share(0, 20).low, share(0, 20).high)
 
 
+def test_a_fact_counts_once(make_run: MakeRun) -> None:
+    """However many seeds and samples it comes in: asked again it says nothing of other facts."""
+    seeds = [make_run(seed=seed, es=[1.0] * 20) for seed in range(4)]
+    found = cell(compared(seeds), "rome").number
+    assert (found.count, found.low, found.high) == (20, share(20, 20).low, 1.0)
+    again = make_run(sample=2, es=[1.0] * 20, case_ids=range(110, 130))
+    found = cell(compared([*seeds, again]), "rome").number
+    assert (found.count, found.low) == (30, share(30, 30).low)
+    kept = [
+        make_run(seed=0, es=[1.0, 1.0, 0.0], kept={"es": [1.0, 1.0, 1.0]}),
+        make_run(seed=1, es=[0.0, 1.0, 0.0], kept={"es": [1.0, 1.0, 1.0]}),
+    ]
+    found = cell(compared(kept, "kept_es"), "rome", "kept_es").number
+    assert (found.count, found.low) == (2, share(2, 2).low)
+    both = [make_run(editor, sample=at, es=[1.0] * 3, case_ids=[at, 3, 4])
+            for editor in ("a", "b") for at in (1, 2)]  # fmt: skip
+    pairs = cell(compared(both), "b").to_best
+    assert pairs is not None and pairs.count == 4
+
+
+@pytest.mark.parametrize("facts", [46, 125], ids=["overlapping", "disjoint"])
+def test_intervals_over_samples_cover_the_truth(facts: int, make_run: MakeRun) -> None:
+    """Five samples of 25 facts, of 46 or of ones of their own; a fact is as hard in all of them.
+
+    Drawn sample by sample, fewer than eight in ten would cover it where the samples overlap.
+    """
+    generator, truth, covered = np.random.default_rng(5), 0.6, 0
+    for at in range(120):
+        works = (generator.random(facts) < truth).astype(float)
+        orders = [generator.permutation(46)[:25] for _ in range(5)]
+        if facts == 125:
+            orders = np.split(generator.permutation(facts), 5)
+        runs = [
+            make_run(sample=sample, es=works[order], case_ids=(order + 1000 * at).tolist())
+            for sample, order in enumerate(orders, start=1)
+        ]
+        found = cell(compared(runs, draws=300), "rome").number
+        assert found.low is not None and found.high is not None
+        covered += found.low <= truth <= found.high
+    assert 0.88 <= covered / 120 <= 0.99, covered
+
+
 def test_kept_is_of_what_worked_at_once(make_run: MakeRun) -> None:
     run = make_run(es=[1.0, 1.0, 0.0, 1.0], kept={"es": [1.0, 0.0, 1.0, None]})
     found = cell(compared([run], "kept_es", "retained_es"), "rome", "kept_es").number

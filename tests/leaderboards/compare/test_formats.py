@@ -183,6 +183,13 @@ def test_markdown_is_a_table(three: list[Run]) -> None:
     assert lines[5].startswith(r"| ft | 90.0\~ (")
 
 
+def test_latex_sets_no_minus_where_there_is_no_number(make_run: MakeRun) -> None:
+    runs = [make_run("a", es=[1.0, 0.0]), make_run("b", ps=[1.0, 0.0])]
+    text = as_latex(overview(compared(runs, "es", "ps")))
+    (line,) = [line for line in text.splitlines() if line.startswith("{}b")]
+    assert line.startswith("{}b & -- & 50.0")
+
+
 def test_latex_is_a_table_of_booktabs(three: list[Run]) -> None:
     lines = as_latex(overview(compared(three))).splitlines()
     assert r"\toprule" in lines and r"\bottomrule" in lines

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqedit_bench.leaderboards.compare.resampling import (
-    Part,
+    Floats,
     Statistic,
     difference,
     harmonic_statistic,
@@ -19,7 +19,6 @@ from seqedit_bench.leaderboards.compare.resampling import (
     kept_statistic,
     mean_of_draws,
     mean_statistic,
-    part_of,
     resample,
     weights,
 )
@@ -28,9 +27,17 @@ from seqedit_bench.leaderboards.curves import harmonic_mean, retention
 values = st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=12)
 
 
-def drawn(statistic: Statistic, draws: int = 4000, seed: int = 0) -> np.ndarray:
-    part = part_of(range(len(statistic.parts)))
-    return resample(part, {"x": statistic}, draws=draws, seed=seed)["x"]
+def drawn(statistic: Statistic, draws: int = 4000, seed: int = 0) -> Floats:
+    return together(0, {"x": statistic}, draws=draws, seed=seed)["x"]
+
+
+def together(
+    first: int, statistics: dict[str, Statistic], *, draws: int, seed: int = 0
+) -> dict[str, Floats]:
+    """Draw statistics over the same facts, numbered from one on."""
+    edits = max(len(each.parts) for each in statistics.values())
+    facts = tuple(range(first, first + edits))
+    return resample({facts: statistics}, facts=facts, draws=draws, seed=seed)
 
 
 @given(values)
@@ -108,12 +115,11 @@ def test_intervals_of_differences_cover_the_truth() -> None:
         ours, theirs = (
             mean_statistic(list((luck < level + hard).astype(float))) for level in (0.6, 0.5)
         )
-        part = Part(f"{at:064x}", 120)
-        draws = resample(part, {"a": ours, "b": theirs}, draws=500, seed=0)
+        draws = together(200 * at, {"a": ours, "b": theirs}, draws=500)
         low, high = interval(difference(draws["a"], draws["b"]))
         assert low is not None and high is not None
         covered += low <= 0.1 <= high
-        other = resample(Part(f"{at + 1000:064x}", 120), {"b": theirs}, draws=500, seed=0)
+        other = together(200 * at + 100_000, {"b": theirs}, draws=500)
         loose = interval(difference(draws["a"], other["b"]))
         assert loose[0] is not None and loose[1] is not None
         paired_width += high - low
@@ -129,7 +135,7 @@ def test_coverage_of_a_mean_and_of_s() -> None:
     for at in range(300):
         metrics = [(generator.random(100) < level).astype(float).tolist() for level in truth]
         statistics = {"mean": mean_statistic(metrics[1]), "s": harmonic_statistic(metrics)}
-        draws = resample(Part(f"{at:064x}", 100), statistics, draws=400, seed=0)
+        draws = together(200 * at, statistics, draws=400)
         for name, wanted in (("mean", 0.6), ("s", harmonic_mean(truth))):
             low, high = interval(draws[name])
             assert low is not None and high is not None
@@ -138,27 +144,45 @@ def test_coverage_of_a_mean_and_of_s() -> None:
 
 
 def test_draws_depend_on_facts_and_seed_alone() -> None:
-    part, statistic = part_of([5, 6, 7]), mean_statistic([1.0, 0.0, 0.5])
-    alone = resample(part, {"x": statistic}, draws=300, seed=4)["x"]
+    statistic = mean_statistic([1.0, 0.0, 0.5])
+    alone = together(5, {"x": statistic}, draws=300, seed=4)["x"]
     other = mean_statistic([0.5, 0.25, 1.0])
-    beside = resample(part, {"y": other, "x": statistic}, draws=300, seed=4)["x"]
+    beside = together(5, {"y": other, "x": statistic}, draws=300, seed=4)["x"]
     assert np.allclose(alone, beside, atol=1e-12)
-    assert not np.array_equal(alone, resample(part, {"x": statistic}, draws=300, seed=5)["x"])
-    elsewhere = resample(part_of([7, 6, 5]), {"x": statistic}, draws=300, seed=4)["x"]
-    assert not np.array_equal(alone, elsewhere)
+    assert not np.array_equal(alone, together(5, {"x": statistic}, draws=300, seed=5)["x"])
+    assert not np.array_equal(alone, together(6, {"x": statistic}, draws=300, seed=4)["x"])
+
+
+def test_a_fact_has_one_weight_wherever_it_comes() -> None:
+    """In another order, and beside other facts: what one of two streams has is as often there."""
+    facts = (1, 2, 3, 4)
+    one, other = (1, 2, 3), (4, 2, 1)
+    of_fact_2 = kept_statistic([1.0, 1.0, 1.0], [0.0, 1.0, 0.0])
+    of_all = mean_statistic([1.0, 1.0, 1.0])
+    found = resample(
+        {one: {"a": of_fact_2}, other: {"b": of_fact_2, "c": of_all}},
+        facts=facts, draws=200, seed=0,
+    )  # fmt: skip
+    (drawn_facts,) = weights(facts, 200, 0)
+    for name, stream in (("a", one), ("b", other)):
+        of_stream = drawn_facts[:, [facts.index(fact) for fact in stream]].sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            wanted = drawn_facts[:, 1] / of_stream
+        assert np.array_equal(found[name], wanted, equal_nan=True)
+    assert set(found["c"][~np.isnan(found["c"])]) == {1.0}
 
 
 def test_each_draw_is_as_many_edits_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """However they are cut into pieces to save memory, draws are the same in number and sum."""
     monkeypatch.setattr("seqedit_bench.leaderboards.compare.resampling._CHUNK", 70)
-    found = list(weights(part_of(range(10)), 33, seed=0))
+    found = list(weights(range(10), 33, seed=0))
     assert [len(each) for each in found] == [7, 7, 7, 7, 5]
     assert all((each.sum(axis=1) == 10).all() for each in found)
 
 
 def test_equal_editors_differ_by_nothing() -> None:
     same = mean_statistic([0.1, 1 / 3, 0.7, 0.2])
-    draws = resample(part_of(range(4)), {"a": same, "b": same}, draws=200, seed=0)
+    draws = together(0, {"a": same, "b": same}, draws=200)
     assert interval(difference(draws["a"], draws["b"])) == (0.0, 0.0)
 
 
