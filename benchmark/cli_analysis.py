@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from .config import RunConfig
+from .config import RunConfig, names
 from .options import (
     CacheDir,
     DataDir,
@@ -21,7 +21,6 @@ from .options import (
     IncludePath,
     Model,
     make_config,
-    names,
 )
 
 analysis_app = typer.Typer()

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ..leaderboards.show import plain
 from ..tasks.errors import InputError, unknown_name
-from .options import names
+from .config import names
 
 if TYPE_CHECKING:
     from ..leaderboards.compare import Comparison, Metric, Run

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..tasks.errors import InputError
 from ..tasks.sources import data_folder
-from .config import default_cache
+from .config import default_cache, names
 from .options import (
     CacheDir,
     DataDir,
@@ -23,7 +23,6 @@ from .options import (
     Dtype,
     Model,
     TrustRemoteCode,
-    names,
 )
 
 editors_app = typer.Typer()

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..leaderboards.show import result_tables
 from ..tasks.errors import InputError
-from .config import CACHE_VARIABLE, RunConfig
+from .config import CACHE_VARIABLE, RunConfig, names
 from .options import (
     CacheDir,
     DataDir,
@@ -25,7 +25,6 @@ from .options import (
     Model,
     TrustRemoteCode,
     make_config,
-    names,
 )
 
 if TYPE_CHECKING:

@@ -64,11 +64,6 @@ CacheDir = Annotated[
 ]
 
 
-def names(text: str | None) -> tuple[str, ...]:
-    """Split a list of names at its commas."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
 def make_config(fields: dict[str, Any]) -> RunConfig:
     """Put a request together.
 
