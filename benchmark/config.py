@@ -156,9 +156,10 @@ def _yaml(value: Any) -> str:
     """
     try:
         # Of a list, for a plain value alone would be a document of its own, with its end marked.
-        return yaml.safe_dump([value], default_flow_style=True, width=math.inf).strip()[1:-1]
+        text = yaml.safe_dump([value], default_flow_style=True, width=math.inf)
     except yaml.YAMLError:
         raise ValueError(f"{value!r:.60} is no value of YAML") from None
+    return text.strip()[1:-1]
 
 
 def make_request(fields: dict[str, Any], named: Callable[[str], str] = str) -> RunConfig:
