@@ -21,9 +21,14 @@ from .options import (
     IncludePath,
     Model,
     make_config,
+    refuse_beside,
 )
 
 analysis_app = typer.Typer()
+
+_OF_REPLAY = ("candidates", "controls", "fresh", "downstream")
+_OF_MODEL = ("data_dir", "device", "cache_dir")
+"""Options of `analyze` for what it computes only by --replay, or only with the model in hand."""
 
 Settings = Annotated[
     list[str] | None,
@@ -34,6 +39,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 
 @analysis_app.command("analyze")
 def analyze_command(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="Run directory, finished or not.")],
     settings: Settings = None,
     output: Annotated[
@@ -71,6 +77,10 @@ def analyze_command(
     from ..leaderboards.analysis.journal import read_run
     from ..leaderboards.analysis.show import analysis_tables
 
+    if not replay:
+        refuse_beside(context, "--replay", _OF_REPLAY, word="without")
+    if not (replay or keys):
+        refuse_beside(context, "--replay or --keys", _OF_MODEL, word="without")
     constants = Constants.with_settings(settings or ())
     if replay or keys:
         from .display import display_for
@@ -165,6 +175,7 @@ def report_command(
 
 @analysis_app.command("hunt")
 def hunt_command(
+    context: typer.Context,
     editor: Editor,
     editor_path: EditorPath = None,
     model: Model = "smollm2-135m",
@@ -211,6 +222,11 @@ def hunt_command(
 ) -> None:
     """Try many facts as single edits: which ones disable the model? Repeated, it goes on."""
     fields = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
+    if not downstream:
+        refused = ("downstream_limit", "include_path")
+        refuse_beside(context, "--downstream", refused, word="without")
+    if screen is None:
+        refuse_beside(context, "--screen", ("controls",), word="without")
     lists = {"downstream": names(downstream), "hparams": tuple(hparams or ())}
     config = make_config({**fields, **lists})
     from .display import display_for

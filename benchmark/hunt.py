@@ -28,6 +28,7 @@ from .lm import SequentialEditLM
 from .lmeval import TaskSet
 from .model import LoadedModel, OriginalWeights
 from .observer import Line, Observer
+from .plan import include_folders
 from .pristine import Pristine
 from .ready import load_for, make_ready
 from .record import code_sha256
@@ -182,7 +183,7 @@ def _tasks(
     return TaskSet(
         names,
         metadata=metadata,
-        include=[str(config.include_path)] if config.include_path else [],
+        include=include_folders(config),
         limits={name: limit for name in config.downstream} if limit else {},
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..tasks.errors import InputError
 from ..tasks.sources import DATA_VARIABLE, data_folder
 from .config import CACHE_VARIABLE, RunConfig, make_request
 
@@ -62,6 +64,28 @@ CacheDir = Annotated[
         help=f"Folder for what can be computed again; default: {CACHE_VARIABLE}, else in ~/.cache."
     ),
 ]
+
+
+def refuse_beside(
+    context: typer.Context, flag: str, names: Iterable[str], *, word: str = "beside"
+) -> None:
+    """Refuse options that have no effect beside another, or without it.
+
+    Args:
+        context: Of the command: it knows what was typed.
+        flag: The other.
+        names: The options, as the command's function calls them.
+        word: `beside` or `without`.
+
+    Raises:
+        InputError: one of them was given.
+    """
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(
+                f"--{name.replace('_', '-')} has no effect {word} {flag}: leave it out"
+            )
 
 
 def make_config(fields: dict[str, Any]) -> RunConfig:

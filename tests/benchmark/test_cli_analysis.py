@@ -69,6 +69,11 @@ def test_a_link_in_a_strangers_run_is_not_followed(
     [
         (["--set", "spikes=3"], "unknown constant 'spikes': did you mean 'spike"),
         (["--output", "absent/a.json"], "absent/a.json: cannot be written"),
+        (["--controls", "33"], "--controls has no effect without --replay: leave it out"),
+        (["--no-downstream"], "--downstream has no effect without --replay"),
+        (["--keys", "--fresh", "2"], "--fresh has no effect without --replay"),
+        (["--candidates", "10"], "--candidates has no effect without --replay"),
+        (["--device", "cpu"], "--device has no effect without --replay or --keys"),
     ],
 )
 def test_analyze_refuses(options: list[str], says: str, seqedit: Command, broken_run: Path) -> None:

@@ -176,6 +176,13 @@ def test_a_hunt_by_other_code_is_another(hunting: Command, monkeypatch: pytest.M
     [
         ("none", [], "'none' changes no weights"),
         ("ft_c", ["--screen", "2"], "'ft_c' has no division factor"),
+        ("ft_c", ["--controls", "7"], "--controls has no effect without --screen"),
+        ("ft_c", ["--downstream-limit", "5"], "--downstream-limit has no effect without --downstr"),
+        ("ft_c", ["--include-path", "."], "--include-path has no effect without --downstream"),
+        (
+            *("ft_c", ["--include-path", "nowhere", "--downstream", "my_colors"]),
+            "task folder nowhere is not there",
+        ),
     ],
 )
 def test_nothing_to_hunt(
