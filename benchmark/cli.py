@@ -20,6 +20,7 @@ from .cli_compare import compare_app
 from .cli_editors import editors_app
 from .cli_leaderboard import leaderboard_app
 from .cli_run import run_app
+from .lacking_signs import write_otherwise
 from .storage import StorageError
 
 app = typer.Typer(
@@ -134,6 +135,7 @@ def _app(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; user mistakes end in one line and exit status 2."""
+    write_otherwise()
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if arguments[0].startswith("--") and arguments[0] not in ("--help", "--version"):
         arguments = ["run", *arguments]

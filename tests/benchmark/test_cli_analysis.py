@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from seqedit_bench.benchmark.cli import main
 from seqedit_bench.leaderboards.analysis.journal import RunJournal
 from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
 
@@ -102,6 +105,36 @@ def test_report(seqedit: Command, broken_run: Path, tmp_path: Path) -> None:
         *(str(figures / f"figure{n}.{kind}") for n in (1, 2, 3) for kind in ("png", "svg")),
     ]
     assert "catastrophic collapse at edit 150" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("output", [".", ""])
+def test_a_page_needs_a_name(output: str, seqedit: Command, broken_run: Path) -> None:
+    for command in ("analyze", "report"):
+        done = seqedit(command, broken_run, *FAST, "--output", output)
+        assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+        assert ".: not the name of a file" in done.err
+
+
+def written(encoding: str, errors: str, *arguments: object) -> str:
+    """Return what a command writes to a stream of that encoding."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=errors)
+    with contextlib.redirect_stdout(stream):
+        main([str(argument) for argument in arguments])
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+def test_signs_that_the_terminal_lacks(broken_run: Path) -> None:
+    """All the work would be lost by the heading of a column, or by a subject's name."""
+    path = broken_run / "edits.jsonl"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"Subject 150"', '"Ł é"'), encoding="utf-8")
+    found = written("latin-1", "strict", "analyze", broken_run, *FAST)
+    assert "|dW|" in found
+    assert r"\u0141 é" in found
+    assert "‖ΔW‖" in written("utf-8", "strict", "analyze", broken_run, *FAST)
+    # Who says what shall happen is heard.
+    assert "??W?" in written("latin-1", "replace", "analyze", broken_run, *FAST)
 
 
 def test_report_of_nothing(seqedit: Command, tmp_path: Path) -> None:
