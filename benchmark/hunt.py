@@ -16,6 +16,7 @@ from typing import Any
 from ..editors import Editor, get_editor, load_editor_file
 from ..editors._rank_one import RankOneEditor
 from ..leaderboards.analysis.constants import Constants
+from ..leaderboards.analysis.journal import HUNTED, SCREENED
 from ..tasks import EditCase, InputError
 from ..tasks.edits import EditStream, load_stream
 from ..tasks.sources import Source, recording
@@ -34,13 +35,7 @@ from .ready import load_for, make_ready
 from .record import code_sha256
 from .suite import load_suite
 
-SCREENED, HUNTED, TOP, SUMMARY, CONFIG = (
-    "screened.jsonl",
-    "hunted.jsonl",
-    "top.jsonl",
-    "hunt.json",
-    "config.json",
-)
+TOP, SUMMARY, CONFIG = "top.jsonl", "hunt.json", "config.json"
 _RANDOM_SEED = 37
 _SHARED = ("model", "data", "edits", "sample")
 """What two hunts must have in common for one to edit the facts that the other looked at."""
