@@ -68,14 +68,13 @@ def plot_command(
 ) -> None:
     """Draw a run's curves, or several runs' over each other, as PNG and SVG."""
     from ..leaderboards.plot import plot_run, plot_runs
+    from ..leaderboards.run_labels import run_labels
 
     results = [read_result(path) for path in runs]
     if len(results) == 1 and output is None:
         written = plot_run(results[0], runs[0] if runs[0].is_dir() else runs[0].parent)
     else:
-        editors = [result.editor.name for result in results]
-        folders = [path.name if path.is_dir() else path.stem for path in runs]
-        labels = editors if len(set(editors)) == len(editors) else folders
+        labels = run_labels(list(zip(results, runs, strict=True)))
         written = plot_runs(results, labels, output or Path("overlay"))
     for path in written:
         sys.stdout.write(f"{path}\n")

@@ -9,15 +9,16 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from ..leaderboards.results import ResultError
 from .config import RunConfig, names
 from .options import (
     CacheDir,
     DataDir,
-    DataSource,
     Device,
     Dtype,
     Editor,
     EditorPath,
+    FactsSource,
     IncludePath,
     Model,
     make_config,
@@ -96,13 +97,18 @@ def analyze_command(
             if keys:
                 compute_overlaps(read_run(run), display, **here)
     found = analyse(read_run(run), constants)
-    path = write_whole(output or run / "analysis.json", found.to_json())
+    console = Console()
     if json:
         sys.stdout.write(found.to_json())
-        return
-    console = Console()
-    console.print(analysis_tables(found))
-    console.print(f"analysis: {path}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        console.print(analysis_tables(found))
+    try:
+        path = write_whole(output or run / "analysis.json", found.to_json())
+    except ResultError as error:
+        elsewhere = "" if output else ": name another file with --output"
+        raise ResultError(f"{error}{elsewhere}") from None
+    if not json:
+        console.print(f"analysis: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 @analysis_app.command("properties")
@@ -122,7 +128,7 @@ def properties_command(
     constants = Constants.with_settings(settings or ())
     rows = properties([read_run(run) for run in runs], constants)
     if format == "table":
-        Console().print(properties_table.as_table(rows))
+        Console().print(properties_table.PropertiesTable(rows))
     elif format == "markdown":
         sys.stdout.write(properties_table.as_markdown(rows))
     else:
@@ -208,7 +214,7 @@ def hunt_command(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     include_path: IncludePath = None,
     data_dir: DataDir = None,
-    data_source: DataSource = None,
+    data_source: FactsSource = None,
     device: Device = None,
     dtype: Dtype = "float32",
     hparams: Annotated[

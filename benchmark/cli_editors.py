@@ -17,9 +17,9 @@ from .config import default_cache, names
 from .options import (
     CacheDir,
     DataDir,
-    DataSource,
     Device,
     Dtype,
+    FactsSource,
     Model,
     TrustRemoteCode,
     refuse_beside,
@@ -123,7 +123,7 @@ def train_command(
         typer.Option(help="counterfact, counterfact-edits, zsre; several comma-separated."),
     ] = "counterfact",
     data_dir: DataDir = None,
-    data_source: DataSource = None,
+    data_source: FactsSource = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps in all; repeat to go on.")] = 400,
     training: Annotated[
         list[str] | None, typer.Option(help="key=value of the training, may be repeated.")

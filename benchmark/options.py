@@ -32,6 +32,11 @@ DataSource = Annotated[
         "says, else bundled."
     ),
 ]
+FactsSource = Annotated[
+    str | None,
+    typer.Option(help="bundled, folder or hub; default: the folder if one is named, else bundled."),
+]
+"""Where facts come from in commands without a suite."""
 IncludePath = Annotated[
     Path | None,
     typer.Option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,7 +72,6 @@ def test_a_link_in_a_strangers_run_is_not_followed(
     ("options", "says"),
     [
         (["--set", "spikes=3"], "unknown constant 'spikes': did you mean 'spike"),
-        (["--output", "absent/a.json"], "absent/a.json: cannot be written"),
         (["--controls", "33"], "--controls has no effect without --replay: leave it out"),
         (["--no-downstream"], "--downstream has no effect without --replay"),
         (["--keys", "--fresh", "2"], "--fresh has no effect without --replay"),
@@ -85,6 +85,22 @@ def test_analyze_refuses(options: list[str], says: str, seqedit: Command, broken
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert says in done.err
     assert sorted(broken_run.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_written_costs_no_table(seqedit: Command, broken_run: Path) -> None:
+    (broken_run / "analysis.json").mkdir()
+    for output, hint in (([], "name another file with --output"), (["--output", "absent/a"], "")):
+        done = seqedit("analyze", broken_run, *FAST, *output)
+        assert (done.code, len(done.err.splitlines())) == (2, 1)
+        assert "catastrophic collapse at edit 150" in done.out
+        assert "cannot be written" in done.err
+        assert hint in done.err and ("--output" in done.err) == bool(hint)
+
+
+@pytest.mark.parametrize("command", ["train", "hunt"])
+def test_the_help_names_no_suite_where_there_is_none(command: str, seqedit: Command) -> None:
+    text = " ".join(re.sub(r"[^\w ,;:-]", " ", seqedit(command, "--help").out).split())
+    assert "default: the folder if one is named, else bundled" in text
 
 
 def test_properties(seqedit: Command, broken_run: Path) -> None:
