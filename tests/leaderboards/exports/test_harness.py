@@ -118,21 +118,23 @@ def test_the_model_that_was_measured_can_be_asked_again(monkeypatch: pytest.Monk
             model_args(record), {"batch_size": 1, "max_batch_size": None, "device": "cpu"}
         )
     assert asked == [
-        RunConfig(
-            editor="rect+memit",
-            model="tiny-gpt2",
-            edits="zsre",
-            num_edits=4,
-            batch_size=2,
-            sample=2,
-            seed=3,
-            data_source="bundled",
-            device="cpu",
-            dtype="bfloat16",
-            hparams=(
-                *("layers=[1, 2]", "lr=1.0e-05", "mom2_source='hub:a; ''b'', {c}'", "clamp=null"),
-                "rect.keep=0.25",
-            ),
+        RunConfig.model_validate(
+            {
+                "editor": "rect+memit",
+                "model": "tiny-gpt2",
+                "edits": "zsre",
+                "num_edits": 4,
+                "batch_size": 2,
+                "sample": 2,
+                "seed": 3,
+                "data_source": "bundled",
+                "device": "cpu",
+                "dtype": "bfloat16",
+                "hparams": (
+                    *("layers=[1, 2]", "lr=1.0e-05", "mom2_source='hub:a; ''b'', {c}'"),
+                    *("clamp=null", "rect.keep=0.25"),
+                ),
+            }
         )
     ]
     assert (record["config"]["batch_size"], record["seqedit_bench"]["edit_batch_size"]) == (None, 2)
