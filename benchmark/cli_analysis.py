@@ -18,9 +18,14 @@ from .options import (
     Dtype,
     Editor,
     EditorPath,
+    EditorPathNow,
     FactsSource,
     IncludePath,
+    IncludePathNow,
     Model,
+    ModelNow,
+    TrustAgain,
+    TrustRemoteCode,
     make_config,
     refuse_beside,
 )
@@ -28,7 +33,10 @@ from .options import (
 analysis_app = typer.Typer()
 
 _OF_REPLAY = ("candidates", "controls", "fresh", "downstream")
-_OF_MODEL = ("data_dir", "device", "cache_dir")
+_OF_MODEL = (
+    *("model", "editor_path", "include_path", "trust_remote_code"),
+    *("data_dir", "device", "cache_dir"),
+)
 """Options of `analyze` for what it computes only by --replay, or only with the model in hand."""
 
 Settings = Annotated[
@@ -67,11 +75,16 @@ def analyze_command(
     keys: Annotated[
         bool, typer.Option("--keys", help="Compare the keys of edits: which overwrote which.")
     ] = False,
+    model: ModelNow = None,
+    editor_path: EditorPathNow = None,
+    include_path: IncludePathNow = None,
+    trust_remote_code: TrustAgain = None,
     data_dir: DataDir = None,
     device: Device = None,
     cache_dir: CacheDir = None,
 ) -> None:
     """Find spikes, the point of collapse, phases and changes in a run."""
+    here = {name: value for name, value in locals().items() if name in _OF_MODEL}
     from ..leaderboards._files import write_whole
     from ..leaderboards.analysis.analyse import analyse
     from ..leaderboards.analysis.constants import Constants
@@ -89,7 +102,6 @@ def analyze_command(
         from .replay import Wanted
         from .replay import replay as make_again
 
-        here = {"data_dir": data_dir, "device": device, "cache_dir": cache_dir}
         with display_for(Console(stderr=json)) as display:
             if replay:
                 wanted = Wanted(controls, fresh, candidates, downstream)
@@ -213,6 +225,7 @@ def hunt_command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     include_path: IncludePath = None,
+    trust_remote_code: TrustRemoteCode = False,
     data_dir: DataDir = None,
     data_source: FactsSource = None,
     device: Device = None,

@@ -50,6 +50,22 @@ TrustRemoteCode = Annotated[
         "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
     ),
 ]
+ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model is now.")]
+EditorPathNow = Annotated[
+    Path | None,
+    typer.Option("--editor-path", help="Where the editor's file is now; it is code."),
+]
+IncludePathNow = Annotated[
+    Path | None,
+    typer.Option("--include-path", help="Where the task files are now; their functions are code."),
+]
+TrustAgain = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
+    ),
+]
+"""Options for a run that was made: what is not named again is not run."""
 Device = Annotated[
     str | None,
     typer.Option(
