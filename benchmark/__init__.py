@@ -8,11 +8,19 @@ from .config import RunConfig, make_request
 
 if TYPE_CHECKING:
     from ..leaderboards import Result
+    from .observer import Observer
 
 __all__ = ["RunConfig", "evaluate"]
 
 
-def evaluate(editor: str, *, resume: bool = False, force: bool = False, **options: Any) -> Result:
+def evaluate(
+    editor: str,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Result:
     """Run a benchmark and return its result.
 
     Args:
@@ -20,7 +28,9 @@ def evaluate(editor: str, *, resume: bool = False, force: bool = False, **option
         resume: Go on with the run in `output`, if there is one that was stopped; the result of a
             finished one is read, if it is of this request.
         force: With `resume`: whatever has changed since, which the result will say.
-        options: Fields of `RunConfig`: model, suite, num_edits, output, ...
+        observer: Told how it goes, as `Observer` in `observer.py` says; None tells nobody.
+        options: Fields of `RunConfig`: model, suite, num_edits, output, ... `hparams` can be a
+            dictionary, and what takes several names one text with commas.
 
     Raises:
         InputError: something in the request cannot be done; says what and what to do.
@@ -32,4 +42,4 @@ def evaluate(editor: str, *, resume: bool = False, force: bool = False, **option
     from .runner import run  # torch is imported only when something runs
 
     config = make_request({"editor": editor, **options})
-    return run(config, resume=resume, force=force).result
+    return run(config, observer, resume=resume, force=force).result

@@ -20,6 +20,7 @@ from .cli_compare import compare_app
 from .cli_editors import editors_app
 from .cli_leaderboard import leaderboard_app
 from .cli_run import run_app
+from .lacking_signs import write_otherwise
 from .storage import StorageError
 
 app = typer.Typer(
@@ -67,14 +68,13 @@ def plot_command(
 ) -> None:
     """Draw a run's curves, or several runs' over each other, as PNG and SVG."""
     from ..leaderboards.plot import plot_run, plot_runs
+    from ..leaderboards.run_labels import run_labels
 
     results = [read_result(path) for path in runs]
     if len(results) == 1 and output is None:
         written = plot_run(results[0], runs[0] if runs[0].is_dir() else runs[0].parent)
     else:
-        editors = [result.editor.name for result in results]
-        folders = [path.name if path.is_dir() else path.stem for path in runs]
-        labels = editors if len(set(editors)) == len(editors) else folders
+        labels = run_labels(list(zip(results, runs, strict=True)))
         written = plot_runs(results, labels, output or Path("overlay"))
     for path in written:
         sys.stdout.write(f"{path}\n")
@@ -134,6 +134,7 @@ def _app(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; user mistakes end in one line and exit status 2."""
+    write_otherwise()
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if arguments[0].startswith("--") and arguments[0] not in ("--help", "--version"):
         arguments = ["run", *arguments]

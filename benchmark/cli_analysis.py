@@ -9,22 +9,35 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from .config import RunConfig
+from ..leaderboards.results import ResultError
+from .config import RunConfig, names
 from .options import (
     CacheDir,
     DataDir,
-    DataSource,
     Device,
     Dtype,
     Editor,
     EditorPath,
+    EditorPathNow,
+    FactsSource,
     IncludePath,
+    IncludePathNow,
     Model,
+    ModelNow,
+    TrustAgain,
+    TrustRemoteCode,
     make_config,
-    names,
+    refuse_beside,
 )
 
 analysis_app = typer.Typer()
+
+_OF_REPLAY = ("candidates", "controls", "fresh", "downstream")
+_OF_MODEL = (
+    *("model", "editor_path", "include_path", "trust_remote_code"),
+    *("data_dir", "device", "cache_dir"),
+)
+"""Options of `analyze` for what it computes only by --replay, or only with the model in hand."""
 
 Settings = Annotated[
     list[str] | None,
@@ -35,6 +48,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 
 @analysis_app.command("analyze")
 def analyze_command(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="Run directory, finished or not.")],
     settings: Settings = None,
     output: Annotated[
@@ -61,17 +75,26 @@ def analyze_command(
     keys: Annotated[
         bool, typer.Option("--keys", help="Compare the keys of edits: which overwrote which.")
     ] = False,
+    model: ModelNow = None,
+    editor_path: EditorPathNow = None,
+    include_path: IncludePathNow = None,
+    trust_remote_code: TrustAgain = None,
     data_dir: DataDir = None,
     device: Device = None,
     cache_dir: CacheDir = None,
 ) -> None:
     """Find spikes, the point of collapse, phases and changes in a run."""
+    here = {name: value for name, value in locals().items() if name in _OF_MODEL}
     from ..leaderboards._files import write_whole
     from ..leaderboards.analysis.analyse import analyse
     from ..leaderboards.analysis.constants import Constants
     from ..leaderboards.analysis.journal import read_run
     from ..leaderboards.analysis.show import analysis_tables
 
+    if not replay:
+        refuse_beside(context, "--replay", _OF_REPLAY, word="without")
+    if not (replay or keys):
+        refuse_beside(context, "--replay or --keys", _OF_MODEL, word="without")
     constants = Constants.with_settings(settings or ())
     if replay or keys:
         from .display import display_for
@@ -79,7 +102,6 @@ def analyze_command(
         from .replay import Wanted
         from .replay import replay as make_again
 
-        here = {"data_dir": data_dir, "device": device, "cache_dir": cache_dir}
         with display_for(Console(stderr=json)) as display:
             if replay:
                 wanted = Wanted(controls, fresh, candidates, downstream)
@@ -87,13 +109,18 @@ def analyze_command(
             if keys:
                 compute_overlaps(read_run(run), display, **here)
     found = analyse(read_run(run), constants)
-    path = write_whole(output or run / "analysis.json", found.to_json())
+    console = Console()
     if json:
         sys.stdout.write(found.to_json())
-        return
-    console = Console()
-    console.print(analysis_tables(found))
-    console.print(f"analysis: {path}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        console.print(analysis_tables(found))
+    try:
+        path = write_whole(output or run / "analysis.json", found.to_json())
+    except ResultError as error:
+        elsewhere = "" if output else ": name another file with --output"
+        raise ResultError(f"{error}{elsewhere}") from None
+    if not json:
+        console.print(f"analysis: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 @analysis_app.command("properties")
@@ -113,7 +140,7 @@ def properties_command(
     constants = Constants.with_settings(settings or ())
     rows = properties([read_run(run) for run in runs], constants)
     if format == "table":
-        Console().print(properties_table.as_table(rows))
+        Console().print(properties_table.PropertiesTable(rows))
     elif format == "markdown":
         sys.stdout.write(properties_table.as_markdown(rows))
     else:
@@ -166,6 +193,7 @@ def report_command(
 
 @analysis_app.command("hunt")
 def hunt_command(
+    context: typer.Context,
     editor: Editor,
     editor_path: EditorPath = None,
     model: Model = "smollm2-135m",
@@ -197,8 +225,9 @@ def hunt_command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     include_path: IncludePath = None,
+    trust_remote_code: TrustRemoteCode = False,
     data_dir: DataDir = None,
-    data_source: DataSource = None,
+    data_source: FactsSource = None,
     device: Device = None,
     dtype: Dtype = "float32",
     hparams: Annotated[
@@ -212,6 +241,11 @@ def hunt_command(
 ) -> None:
     """Try many facts as single edits: which ones disable the model? Repeated, it goes on."""
     fields = {key: value for key, value in locals().items() if key in RunConfig.model_fields}
+    if not downstream:
+        refused = ("downstream_limit", "include_path")
+        refuse_beside(context, "--downstream", refused, word="without")
+    if screen is None:
+        refuse_beside(context, "--screen", ("controls",), word="without")
     lists = {"downstream": names(downstream), "hparams": tuple(hparams or ())}
     config = make_config({**fields, **lists})
     from .display import display_for

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ..leaderboards.show import plain
 from ..tasks.errors import InputError, unknown_name
-from .options import names
+from .config import names
 
 if TYPE_CHECKING:
     from ..leaderboards.compare import Comparison, Metric, Run
@@ -139,11 +139,12 @@ def export_command(
 
         written = write_dataset(only_entries(runs), output, _bibtex(runs))
     else:
-        from ..leaderboards.exports.harness import write_harness
+        from ..leaderboards.exports.harness import Known, write_harness
+        from .document_counts import count_documents
         from .task_facts import task_facts
 
         versions = {name: version(name.replace("_", "-")) for name in ("lm_eval", "seqedit-bench")}
-        written = write_harness(runs, task_facts(), output, versions)
+        written = write_harness(runs, Known(task_facts(), versions, count_documents), output)
     for note in notes:
         Console(stderr=True).print(plain(note), soft_wrap=True)
     for path in written:

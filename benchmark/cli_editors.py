@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,16 +13,16 @@ from rich.text import Text
 
 from ..tasks.errors import InputError
 from ..tasks.sources import data_folder
-from .config import default_cache
+from .config import default_cache, names
 from .options import (
     CacheDir,
     DataDir,
-    DataSource,
     Device,
     Dtype,
+    FactsSource,
     Model,
     TrustRemoteCode,
-    names,
+    refuse_beside,
 )
 
 editors_app = typer.Typer()
@@ -64,7 +63,7 @@ def moments_command(
 
     if from_npz is not None:
         # Published files are taken as they are.
-        _refuse_beside(context, "--from-npz", ("tokens", "mom2_dtype"))
+        refuse_beside(context, "--from-npz", ("tokens", "mom2_dtype"))
     console, source = Console(), _moment_source(text, hub, from_npz)
     with display_for(console) as display:
         moments = precompute(
@@ -96,20 +95,6 @@ def moments_command(
     console.print(f"use: {options}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _refuse_beside(context: typer.Context, flag: str, names: Iterable[str]) -> None:
-    """Refuse options that have no effect beside another.
-
-    Raises:
-        InputError: one of them was given.
-    """
-    for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise InputError(
-                f"--{name.replace('_', '-')} has no effect beside {flag}: leave it out"
-            )
-
-
 def _moment_source(text: Path | None, hub: str | None, from_npz: Path | None) -> str:
     given = [
         word
@@ -138,7 +123,7 @@ def train_command(
         typer.Option(help="counterfact, counterfact-edits, zsre; several comma-separated."),
     ] = "counterfact",
     data_dir: DataDir = None,
-    data_source: DataSource = None,
+    data_source: FactsSource = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps in all; repeat to go on.")] = 400,
     training: Annotated[
         list[str] | None, typer.Option(help="key=value of the training, may be repeated.")
@@ -163,7 +148,7 @@ def train_command(
     from .train import train_editor
 
     if from_pt is not None:
-        _refuse_beside(context, "--from-pt", _OF_TRAINING)
+        refuse_beside(context, "--from-pt", _OF_TRAINING)
     console = Console()
     with display_for(console) as display:
         outcome = train_editor(

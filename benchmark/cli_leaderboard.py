@@ -9,9 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .options import CacheDir, DataDir, Device, EditorPath, TrustRemoteCode
+from .options import CacheDir, DataDir, Device, EditorPath, TrustRemoteCode, refuse_beside
 
 leaderboard_app = typer.Typer()
+
+_OF_REPLAY = ("data_dir", "device", "cache_dir", "editor_path", "model", "trust_remote_code")
+"""Options of `verify` that say with what edits are made again."""
 
 Entries = Annotated[
     Path | None,
@@ -69,6 +72,7 @@ def submit_command(
 
 @leaderboard_app.command("verify")
 def verify_command(
+    context: typer.Context,
     entry: Annotated[Path, typer.Argument(help="Entry file.")],
     run: Annotated[
         Path | None, typer.Option(help="Run directory that it was made of: recompute all of it.")
@@ -94,6 +98,8 @@ def verify_command(
 
     if run is None and replay is None:
         raise InputError("verify against what? --run RUN, --replay K, or both")
+    if replay is None:
+        refuse_beside(context, "--replay", _OF_REPLAY, word="without")
     read, console = read_entry(entry), Console()
     checks = [of_entry(read, known())]
     if run is not None:

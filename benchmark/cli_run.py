@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..leaderboards.show import result_tables
 from ..tasks.errors import InputError
-from .config import CACHE_VARIABLE, RunConfig
+from .config import CACHE_VARIABLE, RunConfig, names
 from .options import (
     CacheDir,
     DataDir,
@@ -21,11 +21,14 @@ from .options import (
     Dtype,
     Editor,
     EditorPath,
+    EditorPathNow,
     IncludePath,
+    IncludePathNow,
     Model,
+    ModelNow,
+    TrustAgain,
     TrustRemoteCode,
     make_config,
-    names,
 )
 
 if TYPE_CHECKING:
@@ -147,20 +150,11 @@ def resume_command(
             "--from-start", help="Trust no save: make all edits again, compared with the journal."
         ),
     ] = False,
-    model: Annotated[str | None, typer.Option(help="Where the model is now.")] = None,
+    model: ModelNow = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the data files are now.")] = None,
-    editor_path: Annotated[
-        Path | None, typer.Option(help="Where the editor's file is now; it is code.")
-    ] = None,
-    include_path: Annotated[
-        Path | None, typer.Option(help="Where the task files are now; their functions are code.")
-    ] = None,
-    trust_remote_code: Annotated[
-        bool | None,
-        typer.Option(
-            "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
-        ),
-    ] = None,
+    editor_path: EditorPathNow = None,
+    include_path: IncludePathNow = None,
+    trust_remote_code: TrustAgain = None,
     device: Annotated[str | None, typer.Option(help="Torch device; default: as before.")] = None,
     cache_dir: Annotated[
         Path | None,

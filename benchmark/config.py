@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ..tasks.errors import InputError
+from ..tasks.errors import InputError, unknown_name
 from .aliases import last_name, model_aliases
 
 Mode = Literal["instance-sequential", "batch-sequential", "batch-single"]
@@ -96,6 +98,20 @@ class RunConfig(BaseModel):
     cache_dir: Path = Field(default_factory=default_cache)
     """Folder for converted models and second moments; see `default_cache`."""
 
+    @field_validator("downstream", "skip", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Take names in one text, as on the command line."""
+        return names(value) if isinstance(value, str) else value
+
+    @field_validator("hparams", mode="before")
+    @classmethod
+    def _settings(cls, value: Any) -> Any:
+        """Take values by key, or one `key=value`."""
+        if isinstance(value, Mapping):
+            return tuple(f"{key}={_yaml(each)}" for key, each in value.items())
+        return (value,) if isinstance(value, str) else value
+
     def anywhere(self) -> dict[str, Any]:
         """Return the request as JSON, with places that hold from any current folder.
 
@@ -125,6 +141,29 @@ class RunConfig(BaseModel):
         return Path("runs", suite, model, self.editor, now.strftime("%Y%m%d-%H%M%S"))
 
 
+def names(text: str | None) -> tuple[str, ...]:
+    """Split a list of names at its commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _yaml(value: Any) -> str:
+    """Write a value as the YAML that it is read back from.
+
+    Raises:
+        ValueError: it is no plain value.
+
+    Example:
+        >>> _yaml(1e-05), _yaml([1, None]), _yaml("a: b")
+        ('1.0e-05', '[1, null]', "'a: b'")
+    """
+    try:
+        # Of a list, for a plain value alone would be a document of its own, with its end marked.
+        text = yaml.safe_dump([value], default_flow_style=True, width=math.inf)
+    except yaml.YAMLError:
+        raise ValueError(f"{value!r:.60} is no value of YAML") from None
+    return text.strip()[1:-1]
+
+
 def make_request(fields: dict[str, Any], named: Callable[[str], str] = str) -> RunConfig:
     """Put a request together out of values that nobody has looked at.
 
@@ -140,4 +179,6 @@ def make_request(fields: dict[str, Any], named: Callable[[str], str] = str) -> R
     except ValidationError as error:
         first = error.errors()[0]
         field = named(str(first["loc"][0]))
+        if first["type"] == "extra_forbidden":
+            raise unknown_name("option", field, RunConfig.model_fields) from None
         raise InputError(f"{field} {first['input']!r}: {first['msg']}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -43,7 +43,7 @@ class EditedLM(SequentialEditLM):
         editor: Registered name of the editor.
         num_edits: How many edits are made before anything is asked.
         edit_batch_size: Facts given to the editor at a time.
-        hparams: Hyper-parameters to set by hand: `key=value`, several separated by `;`.
+        hparams: Hyper-parameters to set by hand: `key=value`, several separated by `;`, or by key.
         edits: Edit stream.
         device: Torch device; a GPU where there is one.
         batch_size: The harness's own; has no effect, as rows are packed by tokens.
@@ -60,7 +60,7 @@ class EditedLM(SequentialEditLM):
         editor: str = "none",
         num_edits: int = 0,
         edit_batch_size: int = 1,
-        hparams: str = "",
+        hparams: str | Mapping[str, Any] = "",
         edits: str = "counterfact",
         device: str | None = None,
         batch_size: int | str | None = None,
@@ -77,7 +77,9 @@ class EditedLM(SequentialEditLM):
                 "edits": edits,
                 "num_edits": num_edits or None,
                 "batch_size": edit_batch_size,
-                "hparams": tuple(part for part in hparams.split(";") if part),
+                "hparams": tuple(part for part in hparams.split(";") if part)
+                if isinstance(hparams, str)
+                else hparams,
                 "device": device,
             },
             arguments,

@@ -11,16 +11,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..editors import Editor, get_editor, load_editor_file
 from ..editors._rank_one import RankOneEditor
 from ..leaderboards.analysis.constants import Constants
+from ..leaderboards.analysis.journal import HUNTED, SCREENED
 from ..tasks import EditCase, InputError
 from ..tasks.edits import EditStream, load_stream
 from ..tasks.sources import Source, recording
 from .clock import Clock
 from .config import RunConfig
+from .hunt_folder import CONFIG, as_json, claim
 from .hunt_summary import summarise, to_measure
 from .journal import finite, write_whole
 from .ledger import Ledger, read_ledger
@@ -28,18 +30,13 @@ from .lm import SequentialEditLM
 from .lmeval import TaskSet
 from .model import LoadedModel, OriginalWeights
 from .observer import Line, Observer
+from .plan import include_folders
 from .pristine import Pristine
 from .ready import load_for, make_ready
 from .record import code_sha256
 from .suite import load_suite
 
-SCREENED, HUNTED, TOP, SUMMARY, CONFIG = (
-    "screened.jsonl",
-    "hunted.jsonl",
-    "top.jsonl",
-    "hunt.json",
-    "config.json",
-)
+TOP, SUMMARY = "top.jsonl", "hunt.json"
 _RANDOM_SEED = 37
 _SHARED = ("model", "data", "edits", "sample")
 """What two hunts must have in common for one to edit the facts that the other looked at."""
@@ -88,9 +85,10 @@ def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -
     source = Source.choose(config.data_source, config.data_dir)
     with recording() as digests:
         stream = load_stream(source, config.edits or "counterfact", sample=config.sample)
-        cases = stream.cases[: wanted.num or len(stream.cases)]
-        suite = load_suite(config.suite)
-        names = list(dict.fromkeys([*suite.each_edit, *config.downstream]))
+    cases = stream.cases[: wanted.num or len(stream.cases)]
+    suite = load_suite(config.suite)
+    names = list(dict.fromkeys([*suite.each_edit, *config.downstream]))
+    with recording() as asked_of:
         tasks = _tasks(names, config, source, stream, len(cases))
     loaded = load_for(config)
     ready = make_ready(config, editor_class, loaded, observer)
@@ -108,13 +106,16 @@ def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -
         "sample": stream.sample,
         "seed": config.seed,
         "suite": suite.sha256,
+    }
+    asked = {
         "downstream": config.downstream,
         "downstream_limit": config.downstream_limit,
+        "data": asked_of,
     }
     factors = _factors(wanted, what, cases, ready.editor)
     folder = config.output or Path("runs", "hunt", loaded.name, config.editor)
-    _claim(folder, what)
-    pack = _Pack(loaded, ready.editor, tasks, names, folder, observer)
+    claim(folder, what)
+    pack = _Pack(loaded, ready.editor, _Asked(tasks, names, as_json(asked)), folder, observer)
     chosen = usual = list(cases)
     if wanted.screen is not None:
         factors = factors or pack.screen(cases)
@@ -182,34 +183,18 @@ def _tasks(
     return TaskSet(
         names,
         metadata=metadata,
-        include=[str(config.include_path)] if config.include_path else [],
+        include=include_folders(config),
         limits={name: limit for name in config.downstream} if limit else {},
     )
 
 
-def _claim(folder: Path, what: dict[str, Any]) -> None:
-    """Make the folder of a hunt, or check that it is of this one.
+class _Asked(NamedTuple):
+    """What is asked of the facts at the top."""
 
-    Raises:
-        InputError: it holds something else, or cannot be made.
-    """
-    path, what = folder / CONFIG, json.loads(json.dumps(finite(what)))
-    try:
-        if not path.exists():
-            if folder.exists() and any(folder.iterdir()):
-                raise InputError(f"output {folder} is there already: choose another --output")
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(what, indent=2) + "\n")
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"output {folder}: {' '.join(str(error).split())}") from None
-    if before != what:
-        different = sorted(name for name in what if before.get(name) != what[name])
-        raise InputError(
-            f"output {folder} holds a hunt with other {', '.join(different)}: "
-            "choose another --output"
-        )
+    tasks: TaskSet
+    names: Sequence[str]
+    record: Line
+    """What of it can change from one call to the next; edits do not depend on it."""
 
 
 class _Pack:
@@ -219,15 +204,14 @@ class _Pack:
         self,
         loaded: LoadedModel,
         editor: Editor,
-        tasks: TaskSet,
-        names: Sequence[str],
+        asked: _Asked,
         folder: Path,
         observer: Observer,
     ) -> None:
         originals = OriginalWeights(loaded.model, editor.edited_parameters())
         self._lm, self._editor = SequentialEditLM(loaded, editor=editor), editor
         self._pristine = Pristine(editor, originals, window=self._lm.max_length)
-        self._tasks, self._names = tasks, names
+        self._asked = asked
         self._folder, self._observer = folder, observer
         self._clock = Clock(loaded.model.device)
 
@@ -264,18 +248,20 @@ class _Pack:
     def measure(self, lines: Sequence[Line], cases: dict[int, EditCase]) -> list[Line]:
         """Edit the facts at the top once more, and ask before and after."""
         ledger = Ledger(self._folder / TOP)
-        done = {line["case_id"]: line for line in ledger.lines}
+        tasks, names, asked = self._asked
+        done = {line["case_id"]: line for line in ledger.lines if line.get("asked") == asked}
         missing = [line for line in lines if line["case_id"] not in done]
         ids = [line["case_id"] for line in missing]
-        before = self._tasks.evaluate(self._lm, self._names, ids) if missing else {}
+        before = tasks.evaluate(self._lm, names, ids) if missing else {}
         for number, line in enumerate(missing, start=1):
             case = cases[line["case_id"]]
             with self._pristine.edited(case.request, self._clock):
-                after = self._tasks.evaluate(self._lm, self._names, [case.case_id])
+                after = tasks.evaluate(self._lm, names, [case.case_id])
             measured = {
                 **line,
-                "unedited": _answers(before, case.case_id, self._tasks),
-                "edited": _answers(after, case.case_id, self._tasks),
+                "asked": asked,
+                "unedited": _answers(before, case.case_id, tasks),
+                "edited": _answers(after, case.case_id, tasks),
             }
             done[case.case_id] = ledger.append(measured)
             self._observer.working("measured", number, len(missing))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..tasks.errors import InputError
 from ..tasks.sources import DATA_VARIABLE, data_folder
 from .config import CACHE_VARIABLE, RunConfig, make_request
 
@@ -30,6 +32,11 @@ DataSource = Annotated[
         "says, else bundled."
     ),
 ]
+FactsSource = Annotated[
+    str | None,
+    typer.Option(help="bundled, folder or hub; default: the folder if one is named, else bundled."),
+]
+"""Where facts come from in commands without a suite."""
 IncludePath = Annotated[
     Path | None,
     typer.Option(
@@ -43,6 +50,22 @@ TrustRemoteCode = Annotated[
         "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
     ),
 ]
+ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model is now.")]
+EditorPathNow = Annotated[
+    Path | None,
+    typer.Option("--editor-path", help="Where the editor's file is now; it is code."),
+]
+IncludePathNow = Annotated[
+    Path | None,
+    typer.Option("--include-path", help="Where the task files are now; their functions are code."),
+]
+TrustAgain = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust-remote-code", help="Run Python code that comes with the model; it runs as you."
+    ),
+]
+"""Options for a run that was made: what is not named again is not run."""
 Device = Annotated[
     str | None,
     typer.Option(
@@ -64,9 +87,26 @@ CacheDir = Annotated[
 ]
 
 
-def names(text: str | None) -> tuple[str, ...]:
-    """Split a list of names at its commas."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+def refuse_beside(
+    context: typer.Context, flag: str, names: Iterable[str], *, word: str = "beside"
+) -> None:
+    """Refuse options that have no effect beside another, or without it.
+
+    Args:
+        context: Of the command: it knows what was typed.
+        flag: The other.
+        names: The options, as the command's function calls them.
+        word: `beside` or `without`.
+
+    Raises:
+        InputError: one of them was given.
+    """
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(
+                f"--{name.replace('_', '-')} has no effect {word} {flag}: leave it out"
+            )
 
 
 def make_config(fields: dict[str, Any]) -> RunConfig:

@@ -30,13 +30,15 @@ from .rerun import open_rerun
 _DIGITS = 5
 
 
-def compute_overlaps(run: RunJournal, observer: Observer, **location: Path | str | None) -> Path:
+def compute_overlaps(
+    run: RunJournal, observer: Observer, **location: Path | str | bool | None
+) -> Path:
     """Compute the overlaps of a run's edits and write them into its directory.
 
     Args:
         run: The run.
         observer: Told how far this has come.
-        location: `data_dir`, `cache_dir`, `device` of this machine, where they are given.
+        location: As for `open_rerun`.
 
     Returns:
         The file.

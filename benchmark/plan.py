@@ -131,7 +131,7 @@ def make_plan(config: RunConfig) -> Plan:
         tasks = TaskSet(
             sorted({*suite.each_edit, *checkpoint, *suite.start_end}),
             metadata=_metadata(config, source, stream, num_edits),
-            include=_include(config),
+            include=include_folders(config),
             limits={name: limit for name in config.downstream} if limit else {},
         )
         single = _single(config, suite, source)
@@ -244,7 +244,12 @@ def _metadata(
     }
 
 
-def _include(config: RunConfig) -> list[str]:
+def include_folders(config: RunConfig) -> list[str]:
+    """Return the folders of further task files that a request names.
+
+    Raises:
+        InputError: one is not there.
+    """
     if config.include_path is None:
         return []
     if not config.include_path.is_dir():
@@ -270,5 +275,5 @@ def _single(config: RunConfig, suite: Suite, source: Source) -> SinglePlan | Non
     stream = load_stream(source, wanted.edits, sample=config.sample)
     cases = stream.cases[: wanted.num_edits]
     metadata = _metadata(config, source, stream, len(cases))
-    tasks = TaskSet(wanted.tasks, metadata=metadata, include=_include(config))
+    tasks = TaskSet(wanted.tasks, metadata=metadata, include=include_folders(config))
     return SinglePlan(stream, cases, tasks, wanted.tasks)

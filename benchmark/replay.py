@@ -49,7 +49,7 @@ def replay(
     wanted: Wanted,
     constants: Constants,
     observer: Observer,
-    **location: Path | str | None,
+    **location: Path | str | bool | None,
 ) -> Path:
     """Replay edits of a run; what is there already is not made again.
 
@@ -58,7 +58,7 @@ def replay(
         wanted: How much.
         constants: Thresholds, which choose the candidates.
         observer: Told how far this has come.
-        location: `data_dir`, `cache_dir`, `device` of this machine, where they differ.
+        location: As for `open_rerun`.
 
     Returns:
         The file of replays, in the run directory.

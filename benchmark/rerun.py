@@ -17,8 +17,10 @@ from ..tasks.sources import data_folder
 from .config import RunConfig
 from .model import LoadedModel
 from .observer import Observer
-from .plan import Plan, make_plan
+from .plan import Plan, include_folders, make_plan
+from .provenance import sources_sha256
 from .ready import Ready, load_for, make_ready
+from .record import code_sha256
 
 TEMPLATES = "context_templates"
 """Of what an editor leaves on record, and of what it remembers."""
@@ -36,18 +38,27 @@ class Rerun:
     """Whether the editor draws context templates at all."""
 
 
-def open_rerun(run: RunJournal, observer: Observer, **location: Path | str | None) -> Rerun:
+def open_rerun(run: RunJournal, observer: Observer, **location: Path | str | bool | None) -> Rerun:
     """Open a run again.
 
     Args:
         run: The run.
         observer: Told what is going on.
-        location: `data_dir`, `cache_dir`, `device` of this machine, where they are given.
+        location: Fields of the request that say where things are on this machine, as far as they
+            are given; code that the run used is only run if it is among them.
 
     Raises:
-        InputError: model, data, editor or hyper-parameters are not those of the run.
+        InputError: model, data, editor or hyper-parameters are not those of the run, or it used
+            code that was not named again.
     """
-    plan = make_plan(_config(run, location))
+    config = _config(run, location)
+    if config.include_path is not None:
+        now = sources_sha256(*map(Path, include_folders(config)))
+        _same(run, "task files", now, _of(run, "provenance", "include_sha256"))
+    plan = make_plan(config)
+    if config.editor_path is not None:
+        now = code_sha256(plan.editor_class)
+        _same(run, "lines of the editor's code", now, _of(run, "editor", "code_sha256"))
     _same(run, "data", plan.files_sha256, _of(run, "data", "files_sha256"))
     for line, case in zip(run.edits, plan.cases, strict=False):
         if line.case_id != case.case_id:
@@ -55,7 +66,6 @@ def open_rerun(run: RunJournal, observer: Observer, **location: Path | str | Non
                 f"{run.folder}: edit {line.edit} was fact {line.case_id}, and would be "
                 f"{case.case_id} now: the order of the data has changed"
             )
-    config = plan.config
     loaded = load_for(config)
     _same(run, "model weights", loaded.weights_sha256, _of(run, "model", "weights_sha256"))
     ready = make_ready(config, plan.editor_class, loaded, observer)
@@ -89,11 +99,12 @@ def _config(run: RunJournal, location: Mapping[str, Any]) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{run.folder}: config.json, {first['loc'][0]}: {first['msg']}") from None
-    if code := config.code():
+    if unnamed := sorted(set(config.code()) - set(given)):
         # Whoever made the run directory wrote this: what it leads to is not run unasked.
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in unnamed)
         raise InputError(
-            f"{run.folder} uses code of its own ({', '.join(sorted(code))}), which would run as "
-            "you: such a run is not made again"
+            f"{run.folder} uses code of its own, which runs as you: read it, and if you trust it "
+            f"name it again with {options}"
         )
     return config
 

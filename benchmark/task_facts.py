@@ -16,13 +16,14 @@ _PLAIN = ("output_type", "test_split", "num_fewshot", "tag", "metadata")
 
 def task_facts() -> dict[str, TaskFacts]:
     """Return the facts of every task of ours, by name."""
+    return {name: _facts(config) for name, config in task_configs().items()}
+
+
+def task_configs() -> dict[str, dict[str, Any]]:
+    """Return the configuration of every task of ours, by name; functions are named in it."""
     root = Path(str(files("seqedit_bench.tasks")))
-    found = {}
-    for path in sorted(root.rglob("*.yaml")):
-        config = _config(path)
-        if isinstance(name := config.get("task"), str):
-            found[name] = _facts(config)
-    return found
+    configs = map(_config, sorted(root.rglob("*.yaml")))
+    return {config["task"]: config for config in configs if isinstance(config.get("task"), str)}
 
 
 def _config(path: Path) -> dict[str, Any]:

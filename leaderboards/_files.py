@@ -15,6 +15,8 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     Raises:
         ResultError: it cannot be written.
     """
+    if not path.name:
+        raise ResultError(f"{path}: not the name of a file")
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f"{path.name}.tmp")
     try:

@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .results import Result, ResultError
 
 _LONGEST = 60
-_Read = Callable[[Result], Any]
 
-_SAME: dict[str, tuple[_Read, str]] = {
-    "suite.name": (lambda it: it.suite.name, "run both with one --suite"),
-    "suite.version": (lambda it: it.suite.version, "run both with one version of the suite"),
-    "suite.sha256": (lambda it: it.suite.sha256, "run both with one and the same suite file"),
-    "model.weights_sha256": (lambda it: it.model.weights_sha256, "run both on one --model"),
-    "model.dtype": (lambda it: it.model.dtype, "run both with one --dtype"),
-    "data.edits": (lambda it: it.data.edits, "run both with one --edits"),
-    "data.files_sha256": (lambda it: it.data.files_sha256, "run both on the same data files"),
+_SAME = {
+    "suite.name": "run both with one --suite",
+    "suite.version": "run both with one version of the suite",
+    "suite.sha256": "run both with one and the same suite file",
+    "model.weights_sha256": "run both on one --model",
+    "model.dtype": "run both with one --dtype",
+    "data.edits": "run both with one --edits",
+    "data.files_sha256": "run both on the same data files",
 }
-_PROTOCOL: dict[str, tuple[_Read, str]] = {
-    "protocol.mode": (lambda it: it.protocol.mode, "run both with one --mode"),
-    "protocol.batch_size": (lambda it: it.protocol.batch_size, "run both with one --batch-size"),
-    "protocol.each_edit": (
-        lambda it: dict.fromkeys(it.protocol.each_edit, "asked"),
-        "run both with the same --skip",
-    ),
-    "protocol.checkpoint": (
-        lambda it: it.protocol.checkpoint,
-        "run both with the same --skip, --downstream and --downstream-every",
-    ),
-    "protocol.start_end": (
-        lambda it: dict.fromkeys(it.protocol.start_end, "asked"),
-        "run both with the same --skip",
-    ),
-    "protocol.limits": (lambda it: it.protocol.limits, "run both with one --downstream-limit"),
+"""What must be equal, and what to do where it is not."""
+_PROTOCOL = {
+    "protocol.mode": "run both with one --mode",
+    "protocol.batch_size": "run both with one --batch-size",
+    "protocol.each_edit": "run both with the same --skip",
+    "protocol.checkpoint": "run both with the same --skip, --downstream and --downstream-every",
+    "protocol.start_end": "run both with the same --skip",
+    "protocol.limits": "run both with one --downstream-limit",
 }
+Parts = Mapping[str, Any]
+"""What a result says of suite, model, data and protocol; of a journal, as its config has it."""
 
 
 def protocol_key(result: Result) -> str:
     """Return all that must be equal for numbers to share a table, as one text."""
-    same = {field: read(result) for field, (read, _) in (_SAME | _PROTOCOL).items()}
+    parts = _parts(result)
+    same = {field: _read(parts, field) for field in _SAME | _PROTOCOL}
     return json.dumps([same, result.protocol.num_edits], sort_keys=True)
 
 
@@ -64,31 +58,60 @@ def ensure_comparable(
         ResultError: two of them differ; names both, the field, and what to do.
     """
     called = names or [result.editor.name for result in results]
-    for result, name in zip(results[1:], called[1:], strict=True):
-        for field, ours, theirs, advice in _differences(results[0], result, protocol, edits):
-            what = field.partition(".")[0]
-            raise ResultError(
-                f"runs with different {what} cannot share a table or a figure: {field} is "
-                f"{_shown(ours)} in {called[0]} and {_shown(theirs)} in {name}; {advice}, or "
-                "leave one out"
-            )
+    ensure_alike(list(map(_parts, results)), called, protocol=protocol)
+    if edits:
+        numbers = [result.protocol.num_edits for result in results]
+        for number, name in zip(numbers[1:], called[1:], strict=True):
+            if number != numbers[0]:
+                advice = f"compare them with --at {min(number, numbers[0])}"
+                raise _unlike("protocol.num_edits", (numbers[0], number), (called[0], name), advice)
+
+
+def ensure_alike(runs: Sequence[Parts], names: Sequence[str], *, protocol: bool) -> None:
+    """Refuse what `ensure_comparable` does, of runs that may have no result yet.
+
+    Raises:
+        ResultError: two of them differ; names both, the field, and what to do.
+    """
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        for field, pair, advice in _differences(runs[0], run, protocol):
+            raise _unlike(field, pair, (names[0], name), advice)
+
+
+def _unlike(field: str, pair: tuple[Any, Any], names: tuple[str, str], advice: str) -> ResultError:
+    return ResultError(
+        f"runs with different {field.partition('.')[0]} cannot share a table or a figure: {field} "
+        f"is {_shown(pair[0])} in {names[0]} and {_shown(pair[1])} in {names[1]}; {advice}, or "
+        "leave one out"
+    )
 
 
 def _differences(
-    one: Result, other: Result, protocol: bool, edits: bool
-) -> Iterator[tuple[str, Any, Any, str]]:
-    for field, (read, advice) in (_SAME | (_PROTOCOL if protocol else {})).items():
-        ours, theirs = read(one), read(other)
+    one: Parts, other: Parts, protocol: bool
+) -> Iterator[tuple[str, tuple[Any, Any], str]]:
+    for field, advice in (_SAME | (_PROTOCOL if protocol else {})).items():
+        ours, theirs = _read(one, field), _read(other, field)
         if ours == theirs:
             continue
-        if isinstance(ours, dict):
+        if isinstance(ours, dict) and isinstance(theirs, dict):
             key = min(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-            yield f"{field}, {_shown(key)},", ours.get(key), theirs.get(key), advice
+            yield f"{field}, {_shown(key)},", (ours.get(key), theirs.get(key)), advice
         else:
-            yield field, ours, theirs, advice
-    if edits and one.protocol.num_edits != other.protocol.num_edits:
-        numbers = one.protocol.num_edits, other.protocol.num_edits
-        yield "protocol.num_edits", *numbers, f"compare them with --at {min(numbers)}"
+            yield field, (ours, theirs), advice
+
+
+def _parts(result: Result) -> dict[str, Any]:
+    names = ("suite", "model", "data", "protocol")
+    return {name: getattr(result, name).model_dump() for name in names}
+
+
+def _read(parts: Parts, field: str) -> Any:
+    """Return a value by its path; of a list of tasks which of them are asked, in any order."""
+    part, _, name = field.partition(".")
+    value = parts[part].get(name)
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return dict.fromkeys(value, "asked")
+    return value
 
 
 def _shown(value: Any) -> str:

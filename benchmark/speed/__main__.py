@@ -16,6 +16,7 @@ from rich.console import Console
 from ...tasks.errors import InputError, unknown_name
 from .. import provenance
 from ..config import RunConfig
+from ..lacking_signs import write_otherwise
 from . import editing_rows, run_rows, scoring_rows
 from .measure import Measurement, table_of
 from .setting import Setting
@@ -80,6 +81,7 @@ def bench(
 
 def main() -> None:
     """Run the command; mistakes end in one line and status 2."""
+    write_otherwise()
     try:
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command()(bench)

@@ -14,6 +14,8 @@ from ..results import Result, ResultError, read_result
 
 EDITS, CHECKPOINTS, SINGLE_EDITS = "edits.jsonl", "checkpoints.jsonl", "single_edits.jsonl"
 REPLAYS, OVERLAPS = "replays.jsonl", "overlaps.jsonl"
+SCREENED, HUNTED = "screened.jsonl", "hunted.jsonl"
+"""What a hunt writes, which is no run."""
 MAX_BYTES = 4 << 30
 Values = dict[str, float | None]
 

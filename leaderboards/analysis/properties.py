@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ..comparable import ensure_alike
 from ..results import ResultError
 from .analyse import analyse
 from .constants import Constants
@@ -108,21 +109,10 @@ def ensure_same_protocol(runs: Sequence[RunJournal]) -> None:
     Raises:
         ResultError: they differ in suite, model, data, or in what was asked and when.
     """
-    parts = {
-        "suite": ("name", "version", "sha256"),
-        "model": ("weights_sha256", "dtype"),
-        "data": ("edits", "files_sha256"),
-        "protocol": ("mode", "batch_size", "each_edit", "checkpoint", "start_end", "limits"),
-    }
-    for part, names in parts.items():
-        for name in names:
-            found = [run.part(part).get(name) for run in runs]
-            for run, other in zip(runs[1:], found[1:], strict=True):
-                if other != found[0]:
-                    raise ResultError(
-                        f"runs with different {part} cannot share a table: {name} is {found[0]} "
-                        f"in {runs[0].folder.name} and {other} in {run.folder.name}"
-                    )
+    parts = [
+        {name: run.part(name) for name in ("suite", "model", "data", "protocol")} for run in runs
+    ]
+    ensure_alike(parts, [run.folder.name for run in runs], protocol=True)
 
 
 def _ensure_one_editor(label: str, runs: Sequence[RunJournal]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +32,10 @@ CAPTION = (
     "them up to the collapse, or the end. edits before collapse: one number a run, in brackets "
     "what it may be where no change of level says more closely."
 )
+
+_SPACE = 1
+_LABEL = 24
+"""Widest column of editors; longer names go on below."""
 
 
 def cells(row: PropertyRow, *, stacked: bool = False) -> list[str]:
@@ -85,19 +91,45 @@ def _caption(rows: Sequence[PropertyRow]) -> str:
     )
 
 
-def as_table(rows: Sequence[PropertyRow]) -> Table:
-    """Return the table for the terminal."""
-    made = table(HEADINGS)
-    made.padding = (0, 1, 0, 0)
-    for row in rows:
-        lines = (cell.split("\n") for cell in cells(row, stacked=True))
-        made.add_row(*(Text("\n").join(map(plain, each)) for each in lines), end_section=True)
-    for column in made.columns[1:]:
-        # As narrow as its longest word, which is never broken: all columns fit into 80.
-        words = " ".join(map(str, (column.header, *column.cells))).split()
-        column.width = max(map(len, words))
-    made.caption, made.caption_justify = _caption(rows), "left"
-    return made
+class PropertiesTable:
+    """The table for the terminal: what is too wide goes on below, and no number is broken."""
+
+    def __init__(self, rows: Sequence[PropertyRow]) -> None:
+        self._rows = [cells(row, stacked=True) for row in rows]
+        self._caption = _caption(rows)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay it out for a console."""
+        for columns in self._blocks(options.max_width):
+            yield self._table(columns)
+        yield Text(self._caption, style="dim")
+
+    def _blocks(self, width: int) -> list[list[int]]:
+        """Part the columns after the first so that each block fits, as far as one column does."""
+        first = max(map(cell_len, (HEADINGS[0], *(row[0] for row in self._rows))))
+        left = width - min(first, _LABEL)
+        blocks: list[list[int]] = [[]]
+        for at in range(1, len(HEADINGS)):
+            if blocks[-1] and sum(_SPACE + self._wide(each) for each in [*blocks[-1], at]) > left:
+                blocks.append([])
+            blocks[-1].append(at)
+        return blocks
+
+    def _wide(self, at: int) -> int:
+        """Return the width of a column: that of its longest word."""
+        words = " ".join([HEADINGS[at], *(row[at] for row in self._rows)]).split()
+        return max(map(cell_len, words))
+
+    def _table(self, columns: Sequence[int]) -> Table:
+        made = table([HEADINGS[0], *(HEADINGS[at] for at in columns)])
+        made.padding = (0, _SPACE, 0, 0)
+        made.columns[0].max_width = _LABEL
+        for column, at in zip(made.columns[1:], columns, strict=True):
+            column.width = self._wide(at)
+        for row in self._rows:
+            texts = (row[at].split("\n") for at in (0, *columns))
+            made.add_row(*(Text("\n").join(map(plain, text)) for text in texts), end_section=True)
+        return made
 
 
 def as_markdown(rows: Sequence[PropertyRow]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ class Group:
     @property
     def differing(self) -> str:
         """What tells it from other rows of this editor, in words."""
-        hparams = [f"{name}={written(value)}" for name, value in self.shown_hparams.items()]
-        return " ".join([*hparams, *([f"({self.told_apart})"] * bool(self.told_apart))])
+        words = [in_words(self.shown_hparams), f"({self.told_apart})" if self.told_apart else ""]
+        return " ".join(filter(None, words))
 
     @property
     def is_control(self) -> bool:
@@ -84,9 +84,9 @@ def group_runs(
     groups = []
     for editor in sorted(sets):
         found = [alike for _, alike in sorted(sets[editor].items())]
-        differing = _differing([alike[0].run for alike in found])
+        told = differing([alike[0].run.result.editor.hparams for alike in found])
         groups += [
-            Group(editor, shown, "", alike) for shown, alike in zip(differing, found, strict=True)
+            Group(editor, shown, "", alike) for shown, alike in zip(told, found, strict=True)
         ]
     return groups
 
@@ -103,7 +103,7 @@ def split_repeats(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:
         if len(draws) == len(group.members):
             split.append(group)
             continue
-        names = _short_names([each.run.name for each in group.members])
+        names = short_names([each.run.name for each in group.members])
         split += [
             replace(group, told_apart=name, members=[each])
             for name, each in zip(names, group.members, strict=True)
@@ -112,15 +112,19 @@ def split_repeats(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:
     return split, notes
 
 
-def _differing(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return of each run the hyper-parameters in which they are not all alike."""
-    hparams = [run.result.editor.hparams for run in runs]
+def differing(hparams: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return of each the hyper-parameters in which they are not all alike."""
     told = [
         name
         for name in dict.fromkeys(name for each in hparams for name in sorted(each))
         if any(name not in each or each[name] != hparams[0].get(name) for each in hparams)
     ]
     return [{name: each[name] for name in told if name in each} for each in hparams]
+
+
+def in_words(hparams: Mapping[str, Any]) -> str:
+    """Return hyper-parameters as a name has them."""
+    return " ".join(f"{name}={written(value)}" for name, value in hparams.items())
 
 
 def written(value: object, most: int = 40) -> str:
@@ -134,7 +138,7 @@ def written(value: object, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[: most - 8]}…{text[-7:]}"
 
 
-def _short_names(names: Sequence[str]) -> list[str]:
+def short_names(names: Sequence[str]) -> list[str]:
     """Return the last part of each path, or all of it where last parts are equal."""
     last = [Path(name).name for name in names]
     return last if len(set(last)) == len(last) else list(names)

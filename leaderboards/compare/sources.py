@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from .._files import file_sha256
-from ..analysis.journal import CHECKPOINTS, EDITS, read_run
+from ..analysis.journal import CHECKPOINTS, EDITS, HUNTED, SCREENED, read_run
 from ..canonical import canonical
 from ..entry import MAX_BYTES, Entry, Series, read_entry
 from ..results import Result, ResultError, read_result
 from ..series import misfits, series_of
 
 _RESULT = "leaderboard.json"
+_HUNT = {SCREENED, HUNTED}
+_NAMED = 3
+"""Reasons that a message gives, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +71,9 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     notes = []
     for path in paths:
         for run in _read(path):
+            if isinstance(run, str):
+                notes.append(run)
+                continue
             known = runs.get(run.identity)
             if known is None:
                 runs[run.identity] = run
@@ -77,6 +83,8 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
                 runs[run.identity], run, known = run, known, run
             if run.name != known.name:
                 notes.append(f"{run.name} is the same run as {known.name}: it counts once")
+    if notes and not runs:
+        raise ResultError(f"no result is left: {'; '.join(notes[:_NAMED])}")
     return sorted_runs(runs.values()), notes
 
 
@@ -85,35 +93,43 @@ def sorted_runs(runs: Iterable[Run]) -> list[Run]:
     return sorted(runs, key=lambda run: (run.identity, run.name))
 
 
-def _read(path: Path) -> Iterator[Run]:
+def _read(path: Path) -> Iterator[Run | str]:
+    """Yield what lies at a path; a text says what was passed over."""
     if not path.is_dir():
         yield _file(path)
-    elif (path / _RESULT).is_file():
-        yield _directory(path)
-    elif (path / EDITS).is_file():
+    elif not (path / _RESULT).is_file() and (path / EDITS).is_file():
         raise ResultError(
-            f"{path}: the run is not finished, and has no result to compare; go on with it: "
-            f"seqedit-bench resume {path}"
+            f"{path}: the run is not finished, and has no result to compare; {_resume(path)}"
         )
     else:
-        found = 0
+        found = False
         for each in _below(path):
-            found += 1
-            yield _directory(each) if each.is_dir() else _entry(each)
+            found = True
+            yield each
         if not found:
             raise ResultError(f"{path}: no such result: no run and no entry lies in this folder")
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Find run directories and entries in a folder, links aside."""
+def _below(folder: Path) -> Iterator[Run | str]:
+    """Find run directories and entries in a folder, links aside; say what has no result."""
     for place, folders, files in os.walk(folder):
         here = Path(place)
         if _RESULT in files:
             folders.clear()
-            yield here
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (here / name for name in sorted(files) if _is_entry(here / name))
+            yield _directory(here)
+        elif EDITS in files:
+            folders.clear()
+            yield f"{here} is not finished, and is left out; {_resume(here)}"
+        elif _HUNT & {*files}:
+            folders.clear()
+            yield f"{here} is a hunt and no run: it is left out"
+        else:
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (_entry(here / name) for name in sorted(files) if _is_entry(here / name))
+
+
+def _resume(folder: Path) -> str:
+    return f"go on with it: seqedit-bench resume {folder}"
 
 
 def _is_entry(path: Path) -> bool:

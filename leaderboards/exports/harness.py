@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -36,16 +36,26 @@ class TaskFacts:
     """What else is plain data in it."""
 
 
-def write_harness(
-    runs: Sequence[Run], tasks: Mapping[str, TaskFacts], folder: Path, versions: Mapping[str, str]
-) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a result does not say of itself."""
+
+    tasks: Mapping[str, TaskFacts]
+    """Task files that are known; a task that is not among them has no version."""
+    versions: Mapping[str, str]
+    """Of `lm_eval` and of this package."""
+    documents: Callable[[Result], Mapping[str, tuple[int, int]]]
+    """Counts the documents of a result's tasks, as far as its data is here: all there are, and
+    those that were asked."""
+
+
+def write_harness(runs: Sequence[Run], known: Known, folder: Path) -> list[Path]:
     """Write runs as the harness writes its results.
 
     Args:
         runs: What to write.
-        tasks: Task files that are known; a task that is not among them has no version.
+        known: What they do not say.
         folder: Where to.
-        versions: Of `lm_eval` and of this package.
 
     Raises:
         ResultError: a file cannot be written.
@@ -57,7 +67,7 @@ def write_harness(
         # The harness tells files apart by their time alone.
         while (path := place / f"results_{_stamp(when)}.json") in written:
             when += timedelta(microseconds=1)
-        record = harness_record(run, tasks, versions)
+        record = harness_record(run, known)
         written[path] = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     for path, text in written.items():
         try:
@@ -68,29 +78,27 @@ def write_harness(
     return list(written)
 
 
-def harness_record(
-    run: Run, tasks: Mapping[str, TaskFacts], versions: Mapping[str, str]
-) -> dict[str, Any]:
+def harness_record(run: Run, known: Known) -> dict[str, Any]:
     """Return a run as the harness's `simple_evaluate` and its evaluation tracker would."""
-    result = run.result
-    found = {name: {"alias": name, **values} for name, values in _results(run, tasks).items()}
-    known = {name: tasks[name] for name in sorted(found) if name in tasks}
+    result, versions = run.result, known.versions
+    found = {name: {"alias": name, **values} for name, values in _results(run, known.tasks).items()}
+    tasks = {name: known.tasks[name] for name in sorted(found) if name in known.tasks}
     name = model_name(result)
     cost = result.cost
     return {
         "results": found,
         "group_subtasks": {task: [] for task in found},
-        "configs": {task: {"task": task, **facts.config} for task, facts in known.items()},
+        "configs": {task: {"task": task, **facts.config} for task, facts in tasks.items()},
         "versions": {
-            task: facts.version for task, facts in known.items() if facts.version is not None
+            task: facts.version for task, facts in tasks.items() if facts.version is not None
         },
         "n-shot": {
             task: facts.num_fewshot
-            for task, facts in known.items()
+            for task, facts in tasks.items()
             if facts.num_fewshot is not None
         },
-        "higher_is_better": {task: facts.metrics for task, facts in known.items()},
-        "n-samples": _asked(result, found),
+        "higher_is_better": {task: facts.metrics for task, facts in tasks.items()},
+        "n-samples": _documents(result, found, known),
         "config": _config(result),
         "git_hash": result.provenance.get("commit"),
         "date": _started(result).timestamp(),
@@ -154,34 +162,27 @@ def _standard_error(run: Run, metric: str) -> float | str:
     return statistics.stdev(known) / len(known) ** 0.5
 
 
-def _asked(result: Result, tasks: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Return how many documents a value is of, where a result says so: of edits, how many edits."""
-    protocol, done = result.protocol, result.ending.edits_done
-    about_edits = [*protocol.each_edit, *(task for task in tasks if "retention" in task)]
-    found = {task: {"original": done, "effective": done} for task in about_edits if task in tasks}
-    limits = {task: limit for task, limit in protocol.limits.items() if task in tasks}
-    return found | {task: {"effective": limit} for task, limit in limits.items()}
+def _documents(result: Result, tasks: Mapping[str, Any], known: Known) -> dict[str, dict[str, int]]:
+    """Return how many documents a task has and how many were asked; nothing where not known."""
+    return {
+        task: {"original": every, "effective": asked}
+        for task, (every, asked) in known.documents(result).items()
+        if task in tasks
+    }
 
 
 def _config(result: Result) -> dict[str, Any]:
-    protocol = result.protocol
     return {
         "model": "seqedit",
-        "model_args": {
-            "pretrained": result.model.name,
-            "editor": result.editor.name,
-            "num_edits": result.ending.edits_done,
-            "sample": result.data.sample,
-            "hparams": result.editor.hparams,
-            "dtype": result.model.dtype,
-        },
+        "model_args": json.dumps(_model_args(result)),
         "model_num_parameters": result.model.num_parameters,
         "model_dtype": result.model.dtype,
         "model_revision": result.model.revision or "",
         "model_sha": result.model.weights_sha256,
-        "batch_size": protocol.batch_size,
+        # Rows are packed by tokens; facts given to the editor at a time are no batch of its.
+        "batch_size": None,
         "batch_sizes": [],
-        "device": result.provenance.get("device"),
+        "device": _device(result),
         "use_cache": None,
         "limit": None,
         "bootstrap_iters": 0,
@@ -193,12 +194,44 @@ def _config(result: Result) -> dict[str, Any]:
     }
 
 
+def _model_args(result: Result) -> dict[str, Any]:
+    """Return what `lm-eval --model seqedit --model_args` takes, as JSON, to make the model again.
+
+    A folder of data or of a model, and an editor's own file, are named by whoever has them.
+    """
+    wrappers = result.editor.name.split("+")[:-1]
+    hparams = {key: value for key, value in result.editor.hparams.items() if key not in wrappers}
+    for wrapper in wrappers:
+        own = result.editor.hparams.get(wrapper, {})
+        hparams |= {f"{wrapper}.{key}": value for key, value in own.items()}
+    return {
+        "pretrained": result.model.name,
+        "dtype": result.model.dtype,
+        **({"trust_remote_code": True} if result.model.trust_remote_code else {}),
+        "editor": result.editor.name,
+        "hparams": hparams,
+        "edits": result.data.edits,
+        "data_source": result.data.source,
+        "sample": result.data.sample,
+        "num_edits": result.ending.edits_done,
+        "edit_batch_size": result.protocol.batch_size,
+        "seed": result.seed,
+    }
+
+
+def _device(result: Result) -> str | None:
+    """Return torch's name of where a run was made, which says a GPU's own name or the machine's."""
+    named, platform = (str(result.provenance.get(key) or "") for key in ("device", "platform"))
+    return ("cpu" if named in platform else "cuda") if named and platform else None
+
+
 def _about(result: Result, versions: Mapping[str, str]) -> dict[str, Any]:
     """Return what the harness has no field for."""
     return {
         "version": versions.get("seqedit-bench"),
         "suite": result.suite.model_dump(mode="json"),
         "protocol": result.protocol.model_dump(mode="json"),
+        "edit_batch_size": result.protocol.batch_size,
         "ending": result.ending.model_dump(mode="json"),
         "score": result.summary.immediate.get("s"),
         "unedited": {

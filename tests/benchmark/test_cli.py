@@ -574,7 +574,9 @@ def test_plot_draws_one_run_beside_its_result(seqedit: Command, tmp_path: Path) 
 def test_plot_lays_runs_over_each_other(seqedit: Command, tmp_path: Path) -> None:
     done = seqedit("plot", EXAMPLE_RESULT, EXAMPLE_RESULT, "--output", tmp_path / "both")
     assert done.code == 0, done.err
-    assert (tmp_path / "both.svg").read_text("utf-8").startswith("<?xml")
+    drawn = (tmp_path / "both.svg").read_text("utf-8")
+    assert drawn.startswith("<?xml")
+    assert "rome, sample 1</text>" in drawn and "rome, sample 1 (2)</text>" in drawn
 
 
 def test_plot_refuses_what_cannot_share_a_figure(refused: Command, tmp_path: Path) -> None:

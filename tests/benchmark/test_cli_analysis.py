@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from seqedit_bench.benchmark.cli import main
 from seqedit_bench.leaderboards.analysis.journal import RunJournal
 from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
 
@@ -68,7 +72,11 @@ def test_a_link_in_a_strangers_run_is_not_followed(
     ("options", "says"),
     [
         (["--set", "spikes=3"], "unknown constant 'spikes': did you mean 'spike"),
-        (["--output", "absent/a.json"], "absent/a.json: cannot be written"),
+        (["--controls", "33"], "--controls has no effect without --replay: leave it out"),
+        (["--no-downstream"], "--downstream has no effect without --replay"),
+        (["--keys", "--fresh", "2"], "--fresh has no effect without --replay"),
+        (["--candidates", "10"], "--candidates has no effect without --replay"),
+        (["--device", "cpu"], "--device has no effect without --replay or --keys"),
     ],
 )
 def test_analyze_refuses(options: list[str], says: str, seqedit: Command, broken_run: Path) -> None:
@@ -77,6 +85,22 @@ def test_analyze_refuses(options: list[str], says: str, seqedit: Command, broken
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert says in done.err
     assert sorted(broken_run.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_written_costs_no_table(seqedit: Command, broken_run: Path) -> None:
+    (broken_run / "analysis.json").mkdir()
+    for output, hint in (([], "name another file with --output"), (["--output", "absent/a"], "")):
+        done = seqedit("analyze", broken_run, *FAST, *output)
+        assert (done.code, len(done.err.splitlines())) == (2, 1)
+        assert "catastrophic collapse at edit 150" in done.out
+        assert "cannot be written" in done.err
+        assert hint in done.err and ("--output" in done.err) == bool(hint)
+
+
+@pytest.mark.parametrize("command", ["train", "hunt"])
+def test_the_help_names_no_suite_where_there_is_none(command: str, seqedit: Command) -> None:
+    text = " ".join(re.sub(r"[^\w ,;:-]", " ", seqedit(command, "--help").out).split())
+    assert "default: the folder if one is named, else bundled" in text
 
 
 def test_properties(seqedit: Command, broken_run: Path) -> None:
@@ -97,6 +121,36 @@ def test_report(seqedit: Command, broken_run: Path, tmp_path: Path) -> None:
         *(str(figures / f"figure{n}.{kind}") for n in (1, 2, 3) for kind in ("png", "svg")),
     ]
     assert "catastrophic collapse at edit 150" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("output", [".", ""])
+def test_a_page_needs_a_name(output: str, seqedit: Command, broken_run: Path) -> None:
+    for command in ("analyze", "report"):
+        done = seqedit(command, broken_run, *FAST, "--output", output)
+        assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+        assert ".: not the name of a file" in done.err
+
+
+def written(encoding: str, errors: str, *arguments: object) -> str:
+    """Return what a command writes to a stream of that encoding."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=errors)
+    with contextlib.redirect_stdout(stream):
+        main([str(argument) for argument in arguments])
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+def test_signs_that_the_terminal_lacks(broken_run: Path) -> None:
+    """All the work would be lost by the heading of a column, or by a subject's name."""
+    path = broken_run / "edits.jsonl"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"Subject 150"', '"Ł é"'), encoding="utf-8")
+    found = written("latin-1", "strict", "analyze", broken_run, *FAST)
+    assert "|dW|" in found
+    assert r"\u0141 é" in found
+    assert "‖ΔW‖" in written("utf-8", "strict", "analyze", broken_run, *FAST)
+    # Who says what shall happen is heard.
+    assert "??W?" in written("latin-1", "replace", "analyze", broken_run, *FAST)
 
 
 def test_report_of_nothing(seqedit: Command, tmp_path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from seqedit_bench.benchmark import RunConfig, evaluate
+from seqedit_bench.benchmark import RunConfig, evaluate, runner
 from seqedit_bench.benchmark.aliases import short_name
+from seqedit_bench.benchmark.observer import Silent
 from seqedit_bench.editors import get_editor, resolve_hparams
 from seqedit_bench.editors._base import ModelShape
 from seqedit_bench.tasks import InputError
+from seqedit_bench.tasks.yamltext import key_values
 
 
 def asked(**fields: Any) -> RunConfig:
@@ -57,12 +60,33 @@ def test_without_a_home_a_cache_must_be_named(
     ("fields", "says"),
     [
         ({"num_edits": 0}, r"num_edits 0: Input should be greater than or equal to 1"),
-        ({"colour": "red"}, r"colour 'red': Extra inputs are not permitted"),
+        ({"num_edit": 3}, r"unknown option 'num_edit': did you mean 'num_edits'\?"),
+        ({"hparams": {"lr": 1j}}, r"hparams .*1j is no value of YAML"),
+        ({"skip": 5}, r"skip 5: Input should be a valid tuple"),
     ],
 )
 def test_a_script_is_refused_in_one_line(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         evaluate("rome", **fields)
+
+
+def test_a_script_writes_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dictionary for hyper-parameters, a text for names, and somebody who is told."""
+    seen = []
+
+    def run(*given: Any, **_: Any) -> Any:
+        seen.extend(given)
+        return SimpleNamespace(result="done")
+
+    monkeypatch.setattr(runner, "run", run)
+    hparams = {"lr": 1e-05, "layers": [1, 2], "mom2_source": "hub:a, b", "clamp": None}
+    observer = Silent()
+    found = evaluate("ft", hparams=hparams, skip="single_edit, mrpc_ll", observer=observer)
+    assert (found, seen[1]) == ("done", observer)
+    assert seen[0].skip == ("single_edit", "mrpc_ll")
+    assert key_values("--hparams", seen[0].hparams, "setting", hparams) == hparams
+    assert asked(editor="ft", hparams="layers=[1, 2]").hparams == ("layers=[1, 2]",)
+    assert asked(editor="ft", downstream="hellaswag").downstream == ("hellaswag",)
 
 
 @pytest.mark.parametrize("command", ["run", "hunt"])

@@ -149,11 +149,27 @@ def test_downstream_tasks_at_the_top(hunting: Command, tmp_path: Path) -> None:
     assert "sst2_ll" in done.out
 
 
+def test_other_downstream_tasks_take_the_edits_over(hunting: Command, tmp_path: Path) -> None:
+    """They are asked of the facts at the top alone; what was measured before is kept."""
+    base = ["--num", 3, "--top", 1]
+    limits = [["--downstream", "sst2_ll", "--downstream-limit", limit] for limit in (2, 4)]
+    found = []
+    for options in ([], *limits, limits[0]):
+        done = hunting(*base, *options)
+        assert done.code == 0, done.err
+        (top,) = json.loads((tmp_path / "hunt" / "hunt.json").read_text())["top"]
+        asked = top["asked"]
+        found.append((asked["downstream"], asked["downstream_limit"], set(top["edited"]["tasks"])))
+        assert ("sst2_validation.jsonl" in asked["data"]) == bool(options)
+    assert found == [([], None, set()), *((["sst2_ll"], at, {"sst2_ll"}) for at in (2, 4, 2))]
+    assert len(lines(tmp_path / "hunt" / "hunted.jsonl")) == 3
+    assert len(lines(tmp_path / "hunt" / "top.jsonl")) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--seed", 1], "holds a hunt with other prepared, seed"),
-        (["--downstream", "sst2_ll", "--downstream-limit", 2], "downstream, downstream_limit"),
         (["--edits", "zsr"], "unknown edit stream 'zsr'"),
         (["--sample", 11], "--sample"),
     ],
@@ -176,6 +192,13 @@ def test_a_hunt_by_other_code_is_another(hunting: Command, monkeypatch: pytest.M
     [
         ("none", [], "'none' changes no weights"),
         ("ft_c", ["--screen", "2"], "'ft_c' has no division factor"),
+        ("ft_c", ["--controls", "7"], "--controls has no effect without --screen"),
+        ("ft_c", ["--downstream-limit", "5"], "--downstream-limit has no effect without --downstr"),
+        ("ft_c", ["--include-path", "."], "--include-path has no effect without --downstream"),
+        (
+            *("ft_c", ["--include-path", "nowhere", "--downstream", "my_colors"]),
+            "task folder nowhere is not there",
+        ),
     ],
 )
 def test_nothing_to_hunt(

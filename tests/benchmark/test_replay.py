@@ -15,6 +15,7 @@ import torch
 import command
 from seqedit_bench.benchmark.observer import Silent
 from seqedit_bench.benchmark.overlaps import compute_overlaps, overlaps
+from seqedit_bench.benchmark.provenance import sources_sha256
 from seqedit_bench.benchmark.replay import Wanted, _jobs, replay
 from seqedit_bench.benchmark.rerun import open_rerun
 from seqedit_bench.editors import Editor, EditRequest
@@ -231,3 +232,56 @@ def test_an_editor_without_keys(
     with pytest.raises(InputError, match="'none' has no keys"):
         compute_overlaps(read_run(folder), Silent(), **here)
     assert analyse(read_run(folder), FAST).disabling is None
+
+
+def test_tasks_of_its_own_are_named_again(
+    run_folder: Path, here: dict[str, Any], tmp_path: Path
+) -> None:
+    """As for `resume`: what a run directory names is not run unasked, and must be what it was."""
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+        (folder / "mine.yaml").write_text(f"task: {folder.name}\n", encoding="utf-8")
+    path = run_folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["request"] |= {"include_path": str(own), "trust_remote_code": True}
+    config["provenance"]["include_sha256"] = sources_sha256(own)
+    path.write_text(json.dumps(config), encoding="utf-8")
+    run = read_run(run_folder)
+    for given, says in (
+        ({}, "name it again with --include-path, --trust-remote-code$"),
+        ({"include_path": own}, "name it again with --trust-remote-code$"),
+        ({"include_path": other, "trust_remote_code": True}, "task files are not those of the run"),
+    ):
+        with pytest.raises(InputError, match=says):
+            open_rerun(run, Silent(), **given, **here)
+    config = open_rerun(run, Silent(), include_path=own, trust_remote_code=True, **here).plan.config
+    assert (config.include_path, config.trust_remote_code) == (own, True)
+
+
+def test_an_editor_of_its_own_is_named_again(
+    seqedit: Command, tiny_folder: Path, suite_file: Path, tmp_path: Path, here: dict[str, Any],
+    fresh_registry: None, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    seqedit("new-editor", "mine")
+    done = seqedit(
+        "run", "--quiet", "--editor", "mine", "--editor-path", "mine.py", "--model", tiny_folder,
+        "--suite", suite_file, "--num-edits", 2, "--output", "run",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    model = tiny_folder.rename(tiny_folder.with_name("moved"))
+    try:
+        asked = ("analyze", "run", "--keys", "--cache-dir", here["cache_dir"])
+        done = seqedit(*asked)
+        assert "code of its own" in done.err and "--editor-path" in done.err
+        # It is run, and only then found to have no keys.
+        done = seqedit(*asked, "--editor-path", "mine.py", "--model", model)
+        assert "'mine' has no keys" in done.err
+        config = json.loads(Path("run", "config.json").read_text(encoding="utf-8"))
+        config["editor"]["code_sha256"] = "0" * 64
+        Path("run", "config.json").write_text(json.dumps(config), encoding="utf-8")
+        done = seqedit(*asked, "--editor-path", "mine.py", "--model", model)
+        assert "lines of the editor's code are not those of the run" in done.err
+    finally:
+        model.rename(tiny_folder)

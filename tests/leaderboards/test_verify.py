@@ -113,3 +113,10 @@ def test_later_replays_change_nothing(run: Path, path: Path, tmp_path: Path) -> 
 def test_nothing_to_hold_it_against(arguments: tuple[object, ...], path: Path) -> None:
     done = seqedit("verify", path, *arguments)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+
+
+@pytest.mark.parametrize("option", ["--data-dir", "--device", "--cache-dir", "--model"])
+def test_what_only_a_replay_takes(option: str, run: Path, path: Path) -> None:
+    done = seqedit("verify", path, "--run", run, option, "x")
+    assert done.code == 2
+    assert f"{option} has no effect without --replay" in done.err

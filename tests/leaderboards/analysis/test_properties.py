@@ -16,9 +16,9 @@ from seqedit_bench.leaderboards.analysis.constants import Constants
 from seqedit_bench.leaderboards.analysis.journal import RunJournal, Values
 from seqedit_bench.leaderboards.analysis.properties import PropertyRow, properties
 from seqedit_bench.leaderboards.analysis.properties_table import (
+    PropertiesTable,
     as_json,
     as_markdown,
-    as_table,
     cells,
 )
 from seqedit_bench.leaderboards.analysis.synthetic import Story, synthetic_run
@@ -109,11 +109,24 @@ def test_runs_on_other_data_are_refused() -> None:
         properties([run(Story(num_edits=60)), run(Story(num_edits=60), 2, data=data)], FAST)
 
 
+def test_the_one_file_that_differs_is_named() -> None:
+    runs = [
+        run(Story(num_edits=60), at, data={"files_sha256": {"a.jsonl": "1" * 64, "b.jsonl": each}})
+        for at, each in enumerate(("2" * 64, "3" * 64), start=1)
+    ]
+    with pytest.raises(ResultError) as caught:
+        properties(runs, FAST)
+    assert 'data.files_sha256, "b.jsonl", is "222' in str(caught.value)
+    assert "a.jsonl" not in str(caught.value)
+
+
 def test_unlike_protocols_are_refused() -> None:
     """Answers of twenty documents, or of facts made ten a call, are other numbers."""
     for name, value in (("batch_size", 10), ("limits", {"sst2_gen": 20})):
         protocol = {"batch_size": 1, name: value}
-        with pytest.raises(ResultError, match=f"different protocol .*: {name} is .* in rome-1 and"):
+        with pytest.raises(
+            ResultError, match=rf"different protocol .*\.{name}.* is .* in rome-1 and"
+        ):
             properties([run(Story(num_edits=60)), run(Story(), 2, protocol=protocol)], FAST)
 
 
@@ -137,14 +150,15 @@ def test_where_it_must_have_broken_stands_beside_where_it_seems_to() -> None:
 def test_formats() -> None:
     rows = properties([run(BROKEN), run(Story(), 1, "<b>|memit")], FAST)
     stream = io.StringIO()
-    Console(file=stream, width=160).print(as_table(rows))
+    Console(file=stream, width=160).print(PropertiesTable(rows))
     text = stream.getvalue()
     assert "149" in text and ">300" in text and "not tried" in text
-    narrow = io.StringIO()
-    Console(file=narrow, width=80).print(as_table(rows))
     parts = [part for cell in cells(rows[0], stacked=True) for part in cell.split()]
-    for whole in ("downstream", "forgetting", "disabling", "<b>|memit", *parts):
-        assert whole in narrow.getvalue(), "broken in the middle"
+    for width in (80, 40, 30):
+        narrow = io.StringIO()
+        Console(file=narrow, width=width).print(PropertiesTable(rows))
+        for whole in ("downstream", "forgetting", "disabling", "<b>|memit", *parts):
+            assert whole in narrow.getvalue().split(), "broken in the middle"
     markdown = as_markdown(rows)
     assert "&lt;b>\\|memit" in markdown
     assert {line.count(" | ") for line in markdown.splitlines() if line.startswith("| ")} == {7}

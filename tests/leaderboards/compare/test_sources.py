@@ -153,6 +153,29 @@ def test_an_unfinished_run_is_not_a_result(make_entry: MakeEntry, tmp_path: Path
         read_runs([folder])
 
 
+def test_what_has_no_result_in_a_folder_is_said(make_entry: MakeEntry, tmp_path: Path) -> None:
+    """A run that goes on, and a hunt, which lies in `runs` too: the others are compared."""
+    runs = tmp_path / "runs"
+    unfinished = run_directory(make_entry("ft"), runs / "quick" / "ft")
+    (unfinished / "leaderboard.json").unlink()
+    hunts = [runs / "hunt" / name for name in ("rome", "screening")]
+    for hunt, name in zip(hunts, ("hunted.jsonl", "screened.jsonl"), strict=True):
+        hunt.mkdir(parents=True)
+        (hunt / "config.json").write_text("{}", encoding="utf-8")
+        (hunt / name).write_text("{}\n", encoding="utf-8")
+    no_runs = [f"{hunt} is a hunt and no run: it is left out" for hunt in hunts]
+    with pytest.raises(ResultError, match=r"no result is left: .*rome is a hunt and no run"):
+        read_runs(hunts)
+    run_directory(make_entry(), runs / "quick" / "rome")
+    (run,), notes = read_runs([runs / "hunt", runs / "quick"])
+    assert run.result.editor.name == "rome"
+    assert notes == [
+        *no_runs,
+        f"{unfinished} is not finished, and is left out; "
+        f"go on with it: seqedit-bench resume {unfinished}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
