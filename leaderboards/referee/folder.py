@@ -89,7 +89,13 @@ def _read(path: Path, name: str, known: Known, seen: Validated) -> None:
             Problem(where if is_field else "file", what if is_field else reason, name)
         )
         return
-    found = [*_form(entry, text, name), *entry_problems(entry, known)]
+    try:
+        found = [*_form(entry, text, name), *entry_problems(entry, known)]
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # All others are still judged.
+        reason = f"cannot be judged: {type(error).__name__} {error}"
+        seen.problems.append(Problem("file", reason, name))
+        return
     seen.problems.extend(each._replace(file=name) for each in found)
     seen.entries[name] = entry
 

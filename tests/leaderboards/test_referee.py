@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from records import put, sha
 from seqedit_bench.benchmark.protocols import known
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.entry import Entry
-from seqedit_bench.leaderboards.referee import validate
+from seqedit_bench.leaderboards.known import Known
+from seqedit_bench.leaderboards.referee import Problem, folder, validate
 
 Raw = dict[str, Any]
 
@@ -165,6 +166,10 @@ def test_every_problem_is_said(entry: Entry, tmp_path: Path) -> None:
     assert {"result.provenance.dirty", "result.summary.immediate.es"} <= fields(board)
 
 
+def nested(levels: int) -> str:
+    return '{"a": ' * levels + "1" + "}" * levels
+
+
 @pytest.mark.parametrize(
     ("rewrite", "says"),
     [
@@ -175,7 +180,12 @@ def test_every_problem_is_said(entry: Entry, tmp_path: Path) -> None:
         (lambda text: text[: len(text) // 2], "not JSON"),
         (lambda text: text.replace('"seed": 0', '"seed": 0,\n  "seed": 0'), "is there twice"),
         (lambda text: text.replace('"seed": 0', '"seed": NaN'), "not JSON"),
-        (lambda text: text.replace('"seed": 0', '"seed": "0"'), "is not as `seqedit-bench submit`"),
+        (lambda text: text.replace('"seed": 0', '"seed": "0"'), "valid integer"),
+        (lambda text: text.replace('"tokens_scored": 12345', '"tokens_scored": true'), "integer"),
+        (lambda text: text.replace('"seconds_prepare": 1.0', '"seconds_prepare": "inf"'), "number"),
+        (lambda text: text.replace('"v_lr": 0.5', '"v_lr": "\\ud800"'), "half a character"),
+        (lambda text: text.replace('"v_lr": 0.5', '"v_lr": ' + nested(30)), "nested too deeply"),
+        (lambda text: text.replace('"v_lr": 0.5', '"v_lr": ' + nested(260)), "nested too deeply"),
         (lambda text: text.replace('"entry_version": 1', '"entry_version": 2'), "entry_version 2"),
         (lambda text: text.replace('"seed": 0', '"seed": 0,\n  "x": 0'), "Extra inputs"),
     ],
@@ -189,6 +199,24 @@ def test_another_text_is_refused(
     assert says in str(found)
     assert str(found).startswith(f"{entry.place}: ")
     assert str(board) not in str(found)
+
+
+def test_one_that_cannot_be_judged_is_one_problem(
+    board: Path, entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(board, made_entry(tmp_path / "other", sample=2))
+    ours = folder.consistency
+
+    def fails(judged: Entry, known: Known) -> Iterator[Problem]:
+        if judged.result.data.sample == 1:
+            raise OverflowError("too large")
+        return ours(judged, known)
+
+    monkeypatch.setattr(folder, "consistency", fails)
+    found = validate(board, known())
+    (said,) = [str(each) for each in found.problems]
+    assert said == f"{entry.place}: file: cannot be judged: OverflowError too large"
+    assert [each.result.data.sample for each in found.entries.values()] == [2]
 
 
 # --- Places ----------------------------------------------------------------------------------
