@@ -62,6 +62,10 @@ TAMPERED: dict[str, Any] = {
     "series.immediate.ns.7": 1.2,
     "series.retained.es.values.0": 0.5,
     "series.case_ids.0": 12345,
+    "series.case_ids.1": -5,
+    "series.case_ids.2": 10**29,
+    "result.cost.seconds_evaluate": 1e301,
+    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.1": 1.7e308,
     "result.cost.edits_per_second": 1000.0,
     "result.ending.collapsed_at": 99,
     "collapse.edit": 5,
@@ -111,6 +115,11 @@ ELSEWHERE = {
     "series.immediate.ns.7": "series.immediate.ns",
     "series.retained.es.values.0": "result.curves.retention.es.instant",
     "series.case_ids.0": "result.data.case_ids_sha256",
+    "series.case_ids.1": "series.case_ids",
+    "series.case_ids.2": "series.case_ids",
+    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.1": (
+        "result.curves.tasks.heldout_perplexity.word_perplexity"
+    ),
     "collapse.edit": "collapse",
     "result.suite.version": "result.suite",
     "result.protocol.num_edits": "result.ending.edits_done",
