@@ -54,7 +54,7 @@ def submit_command(
         ran,
         card_for(ran, card, judged_by),
         judged_by,
-        team="?" if team is None else team,
+        team="nobody yet" if team is None else team,
         paper=paper,
     )
     done = place_entry(entry, entries or default_entries(Path.cwd()), check=check)

@@ -87,14 +87,23 @@ TAMPERED: dict[str, Any] = {
     "result.provenance.resumed": [{"edits": 5, "forced": [{"key": "seed"}]}],
     "result.ending.stopped": "collapse at edit 3",
     "result.model.name": "my-own-model",
+    "result.model.revision": "7e1230e11712",
+    "result.model.dtype": "bfloat16",
     "result.model.weights_sha256": "7e12",
     "result.editor.code_sha256": "",
     "result.editor.name": "somebodys",
+    "result.editor.hparams": {"layers": [3]},
+    "result.editor.hparams.epochs": 3,
+    "result.data.source": "folder",
     "result.editor.kind": "hooks",
     "result.editor.needs": [],
     "result.journal_sha256.edits.jsonl": sha("another journal"),
     "submission.card.name": "memit",
     "submission.card.needs": ["training"],
+    "submission.card.code": "https://evil.example/x",
+    "submission.card.licence": "MIT",
+    "submission.card.summary": "the best",
+    "submission.card.paper": "Mallory et al. 2026",
     "run": "sample1-seed0-0000000000",
 }
 ELSEWHERE = {
@@ -125,6 +134,8 @@ ELSEWHERE = {
     "result.protocol.num_edits": "result.ending.edits_done",
     "result.protocol.not_measured": "result.protocol.not_measured.mrpc_ll",
     "result.model.name": "result.model.revision",
+    "result.model.dtype": "result.model.weights_sha256",
+    "result.editor.hparams.epochs": "result.editor.hparams",
     "result.editor.name": "submission.card.code",
     "result.editor.kind": "submission.card.kind",
     "result.editor.needs": "submission.card.needs",
@@ -153,6 +164,76 @@ def test_a_changed_field_is_refused_by_name(path: str, entry: Entry, tmp_path: P
     changed = Entry.model_validate(raw)
     board = add(tmp_path / "leaderboards", changed)
     assert ELSEWHERE.get(path, path) in fields(board)
+
+
+def theirs(raw: Raw, name: str) -> Entry:
+    """The entry as that of another's editor, whose card is filled in."""
+    raw["result"]["editor"]["name"] = raw["submission"]["card"]["name"] = name
+    raw["submission"]["card"] |= {"code": "https://example.org/x", "licence": "MIT"}
+    return Entry.model_validate(raw)
+
+
+@pytest.mark.parametrize(
+    "name", ["ROME", "rome ", "r\u043eme", "rome+", "+rome", "rect++rome", "2"]
+)
+def test_names_that_no_editor_can_have(name: str, entry: Entry, tmp_path: Path) -> None:
+    raw = json.loads(entry.to_json())
+    if name == "rome ":  # a card cannot have it either
+        raw["result"]["editor"]["name"] = name
+        found = fields(add(tmp_path, Entry.model_validate(raw)))
+    else:
+        found = fields(add(tmp_path, theirs(raw, name)))
+    assert "result.editor.name" in found
+    assert "result.editor.name" not in fields(add(tmp_path / "good", theirs(raw, "rect+mine_2")))
+
+
+def test_one_of_ours_under_the_name_of_another(entry: Entry, tmp_path: Path) -> None:
+    """A run of ft_c that says it is rome, in all places: what rome needs and is set by are not."""
+    raw = json.loads(made_entry(tmp_path / "run", named("ft_c", needs=[]), editor="ft_c").to_json())
+    assert fields(add(tmp_path / "honest", Entry.model_validate(raw))) == set()
+    raw["result"]["editor"]["name"] = raw["submission"]["card"]["name"] = "rome"
+    assert {"result.editor.hparams", "submission.card.needs", "submission.card.summary"} <= fields(
+        add(tmp_path / "forged", Entry.model_validate(raw))
+    )
+
+
+def named(editor: str, **changes: Any) -> Callable[[Parts], None]:
+    def change(made: Parts) -> None:
+        made.config["editor"] |= {"name": editor, **changes}
+
+    return change
+
+
+@pytest.mark.parametrize("of", ["rect", "encore"])
+def test_wrapped_editors_of_ours_are_known_too(of: str, tmp_path: Path) -> None:
+    raw = json.loads(made_entry(tmp_path / "run", editor="rect+encore").to_json())
+    assert fields(add(tmp_path / "honest", Entry.model_validate(raw))) == set()
+    place = raw["result"]["editor"]["hparams"]
+    (place["rect"] if of == "rect" else place)["epochs"] = 3
+    raw["submission"]["card"]["summary"] = "the best"
+    assert fields(add(tmp_path / "forged", Entry.model_validate(raw))) == {
+        "result.editor.hparams",
+        "submission.card.summary",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "field"),
+    [
+        ("evil-", "octocat", "result.model.revision"),
+        ("o/m", "0" * 39, "result.model.revision"),
+        ("o/<b>", "0" * 40, "result.model.name"),
+        ("o/m/x", "0" * 40, "result.model.name"),
+        ("o/m", "0" * 40, ""),
+        ("gpt-j-6b", "0" * 40, ""),
+    ],
+)
+def test_models_of_the_hub(
+    name: str, revision: str, field: str, entry: Entry, tmp_path: Path
+) -> None:
+    raw = json.loads(entry.to_json())
+    raw["result"]["model"] |= {"name": name, "revision": revision, "weights_sha256": sha("w")}
+    assert fields(add(tmp_path, Entry.model_validate(raw))) == ({field} if field else set())
 
 
 def test_the_command_says_file_field_and_why(board: Path, entry: Entry) -> None:
@@ -408,10 +489,9 @@ def test_markdown_says_what_is_new(board: Path, entry: Entry, tmp_path: Path) ->
     base, out = tmp_path / "base", tmp_path / "out.md"
     add(base, entry)
 
-    def hostile(made: Parts) -> None:
-        made.config["model"] |= {"name": "o/<img src=x>|`@all`\n# hi", "revision": "0" * 40}
-
-    new = made_entry(tmp_path / "new", hostile, sample=2)
+    raw = json.loads(made_entry(tmp_path / "new", sample=2).to_json())
+    put(raw, "submission.team", "o/<img src=x>|`@all` # hi")
+    new = Entry.model_validate(raw)
     add(board, new)
     done = seqedit("validate", board, "--markdown", out, "--base", base)
     assert done.code == 0, done.out
