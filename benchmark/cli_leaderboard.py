@@ -133,8 +133,8 @@ def validate_command(
     from .protocols import known
 
     judged_by = known()
-    found = validate(folder, judged_by)
     before = validate(base, judged_by) if base is not None else None
+    found = validate(folder, judged_by, before.entries if before is not None else {})
     if before is not None:
         found.problems.extend(untouched(found, before))
     if markdown is not None:

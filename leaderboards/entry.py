@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from .canonical import canonical
 from .results import Count, Positive, Record, Result, read_record
@@ -24,13 +25,15 @@ ENTRIES = Path(__file__).parent / "entries"
 
 def _printed(text: str) -> str:
     if text != text.strip() or not text.isprintable():
-        raise ValueError("has characters that cannot be seen, or spaces at an end")
+        raise PydanticCustomError(
+            "printed", "has characters that cannot be seen, or spaces at an end"
+        )
     return text
 
 
 def _named(text: str) -> str:
     if not any(letter.isalpha() for letter in text):
-        raise ValueError("has no letter")
+        raise PydanticCustomError("named", "has no letter")
     return text
 
 

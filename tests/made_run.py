@@ -44,6 +44,8 @@ def parts(
     case_ids = KNOWN.own.orders["counterfact"][FACTS][sample][:num_edits]
     edits = [_edit(number, case_id, draw) for number, case_id in enumerate(case_ids, start=1)]
     checkpoints = [_checkpoint(done, edits, draw) for done in _due(num_edits)]
+    unedited = random.Random(sample)  # the same of every editor
+    checkpoints[0]["baseline"] = [_metrics(unedited) for _ in range(min(50, num_edits))]
     single = [_single(number, draw) for number in range(10)]
     return Parts(_config(num_edits, sample, seed, editor, case_ids), edits, checkpoints, single, {})
 
@@ -89,8 +91,6 @@ def _edit(number: int, case_id: int, draw: random.Random) -> Line:
 
 def _checkpoint(done: int, edits: Sequence[Line], draw: random.Random) -> Line:
     line: Line = {"edits": done}
-    if not done:
-        line["baseline"] = [_metrics(draw) for _ in range(min(50, len(edits)))]
     lost = [draw.random() > 0.9 for _ in edits[:done]]
     line["edited"] = {
         name: [

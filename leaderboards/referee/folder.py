@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from ..entry import Entry, read_entry
 from ..known import Known
 from ..results import Result, ResultError
 from .complete import complete
 from .consistency import consistency
+from .given import bundled
 from .problem import Problem, short
 from .ranges import ranges
+from .relations import relations
 from .rules import card_problems, refusals
 from .together import together
 
@@ -48,12 +51,16 @@ def entries_folder(folder: Path) -> Path:
     raise ResultError(f"{folder}: has no folder 'entries': name the one that does, or it itself")
 
 
-def validate(folder: Path, known: Known) -> Validated:
+def validate(
+    folder: Path, known: Known, before: Mapping[str, Entry] = MappingProxyType({})
+) -> Validated:
     """Check every file of a folder of entries.
 
     Args:
         folder: With `entries` in it, or itself.
         known: What entries are judged by.
+        before: Entries that were there before, by their paths: where two entries do not go
+            together, it is the new one that is wrong.
 
     Raises:
         ResultError: there is no such folder, or it is a link.
@@ -73,7 +80,9 @@ def validate(folder: Path, known: Known) -> Validated:
             )
         else:
             _read(path, name, known, seen)
-    seen.problems.extend(together(seen.entries))
+    is_new = {name: before.get(name) != entry for name, entry in seen.entries.items()}
+    older_first = sorted(seen.entries, key=is_new.__getitem__)
+    seen.problems.extend(together({name: seen.entries[name] for name in older_first}))
     return seen
 
 
@@ -110,6 +119,8 @@ def entry_problems(entry: Entry, known: Known) -> list[Problem]:
     if not broken:  # lists that do not fit each other cannot be computed with
         found += consistency(entry, known)
         found += complete(entry, known)
+        found += relations(entry)
+        found += bundled(entry, known)
     return found
 
 
