@@ -121,8 +121,8 @@ def validate_command(
     base: Annotated[
         Path | None,
         typer.Option(
-            help="The same folder before: its entries must be as they were; the markdown says "
-            "which are new."
+            help="The same folder before: its entries must be as they were, or be removed; the "
+            "markdown says which are new."
         ),
     ] = None,
 ) -> None:
@@ -139,6 +139,6 @@ def validate_command(
         found.problems.extend(untouched(found, before))
     if markdown is not None:
         write_whole(markdown, as_markdown(found, before))
-    Console().print(in_terminal(found), soft_wrap=True)
+    Console().print(in_terminal(found, before), soft_wrap=True)
     if found.problems:
         raise SystemExit(1)

@@ -144,12 +144,18 @@ def _form(entry: Entry, text: bytes, name: str) -> Iterator[Problem]:
 
 
 def untouched(validated: Validated, base: Validated) -> Iterator[Problem]:
-    """Yield the entries that were there before and are not as they were: results do not change."""
-    _, changed, gone = against(validated, base)
+    """Yield the entries that were there before and are others now: results do not change.
+
+    One that is gone is no problem, but for all to see: `show` says which are.
+    """
+    _, changed, _ = against(validated, base)
     for name in changed:
-        yield Problem("file", "was another entry before: add one beside it", name)
-    for name in gone:
-        yield Problem("file", "was an entry before, and is missing", name)
+        yield Problem(
+            "file",
+            "was another entry before: to correct one, remove it, and once that is merged submit "
+            "the run again",
+            name,
+        )
 
 
 def against(validated: Validated, base: Validated) -> tuple[list[str], list[str], list[str]]:
