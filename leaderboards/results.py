@@ -106,7 +106,7 @@ class ProtocolInfo(Record):
     batch_size: Positive
     each_edit: list[str]
     """Tasks asked right after each edit."""
-    checkpoint: dict[str, Count]
+    checkpoint: dict[str, Positive]
     """Edits between measurements of each task that is asked at checkpoints."""
     start_end: list[str]
     """Tasks asked before the first edit and after the last."""

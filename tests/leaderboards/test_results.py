@@ -104,6 +104,7 @@ def test_a_missing_field_is_named(path: tuple[str, ...], raw_result: Raw, tmp_pa
         ({"journal_sha256": {}}, "journal_sha256"),
         ({"protocol": {"num_edits": 0}}, "protocol.num_edits"),
         ({"summary": {"immediate": {"es": "high"}}}, "summary.immediate.es"),
+        ({"protocol": {"checkpoint": {"retention": 0}}}, "protocol.checkpoint.retention"),
     ],
 )
 def test_a_wrong_value_is_named(changes: Raw, field: str, raw_result: Raw, tmp_path: Path) -> None:
