@@ -67,7 +67,7 @@ format: $(VENV)/dev.stamp ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: $(VENV)/dev.stamp ## write the JSON Schemas of results and entries, and the known protocols
+schema: $(VENV)/dev.stamp ## write the JSON Schemas of results and entries, and what the leaderboard knows
 	$(BIN)/python -m seqedit_bench.benchmark.protocols
 
 clean:

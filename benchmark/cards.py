@@ -1,15 +1,13 @@
-"""Editor cards: of our own editors from their hyper-parameter files, of others from a YAML file."""
+"""Editor cards: of our own editors as the leaderboard knows them, of others from a YAML file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..editors import about_editor
 from ..leaderboards.entry import Card
-from ..leaderboards.known import Known
+from ..leaderboards.known import Known, around
 from ..leaderboards.recompute import Ran
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import read_text
@@ -25,46 +23,21 @@ def card_for(ran: Ran, given: Path | None, known: Known) -> Card:
         known: Says which editors are ours.
 
     Raises:
-        InputError: an editor that is not ours has no card, or it cannot be used.
+        InputError: an editor that is not ours has no card, it cannot be used, or says together with
+            that of its wrappers more than a card holds.
     """
     editor = ran.result.editor
     *wrappers, base = editor.name.split("+")
     if known.is_ours(editor.name):
         if given is not None:
             raise InputError(f"--card: {editor.name} is an editor of this project and has its card")
-        return around(wrappers, own_card(base))
-    return around(wrappers, read_card(given or _beside(ran, base)))
-
-
-def own_card(name: str) -> Card:
-    """Return the card of an editor of this project."""
-    about = about_editor(name)
-    return Card(
-        name=name,
-        summary=about["summary"],
-        paper=about["paper"],
-        code=None,
-        licence=None,
-        kind=about["kind"],
-        needs=about["needs"],
-    )
-
-
-def around(wrappers: Sequence[str], card: Card) -> Card:
-    """Return the card of some wrappers of ours, the outermost first, around an editor.
-
-    Raises:
-        InputError: together they say more than a card holds.
-    """
+        return known.cards(editor.name)[-1]
+    card = read_card(given or _beside(ran, base))
     for wrapper in reversed(wrappers):
-        about = about_editor(wrapper)
-        made = {
-            **card.model_dump(),
-            "name": f"{wrapper}+{card.name}",
-            "summary": f"{about['summary']}; around {card.name}: {card.summary}",
-            "paper": "; ".join(each for each in (about["paper"], card.paper) if each != "-"),
-        }
-        card = _card(made, f"card of {made['name']}")
+        try:
+            card = around(wrapper, known.own.editors[wrapper][-1], card)
+        except ValidationError as error:
+            raise _unfit(f"card of {wrapper}+{card.name}", error) from None
     return card
 
 
@@ -107,7 +80,11 @@ def _card(values: dict[str, object], what: str) -> Card:
     try:
         return Card.model_validate(values, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        hint = "; an https link" if where == "code" else ""
-        raise InputError(f"{what}: key {where}: {first['msg']}{hint}") from None
+        raise _unfit(what, error) from None
+
+
+def _unfit(what: str, error: ValidationError) -> InputError:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    hint = "; an https link" if where == "code" else ""
+    return InputError(f"{what}: key {where}: {first['msg']}{hint}")

@@ -57,7 +57,7 @@ def submit_command(
         ran,
         card_for(ran, card, judged_by),
         judged_by,
-        team="?" if team is None else team,
+        team="nobody yet" if team is None else team,
         paper=paper,
     )
     done = place_entry(entry, entries or default_entries(Path.cwd()), check=check)
@@ -127,8 +127,8 @@ def validate_command(
     base: Annotated[
         Path | None,
         typer.Option(
-            help="The same folder before: its entries must be as they were; the markdown says "
-            "which are new."
+            help="The same folder before: its entries must be as they were, or be removed; the "
+            "markdown says which are new."
         ),
     ] = None,
 ) -> None:
@@ -139,12 +139,12 @@ def validate_command(
     from .protocols import known
 
     judged_by = known()
-    found = validate(folder, judged_by)
     before = validate(base, judged_by) if base is not None else None
+    found = validate(folder, judged_by, before.entries if before is not None else {})
     if before is not None:
         found.problems.extend(untouched(found, before))
     if markdown is not None:
         write_whole(markdown, as_markdown(found, before))
-    Console().print(in_terminal(found), soft_wrap=True)
+    Console().print(in_terminal(found, before), soft_wrap=True)
     if found.problems:
         raise SystemExit(1)

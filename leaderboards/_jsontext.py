@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 _DIGITS = 30
 """Longest integer; no count needs more."""
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escape that may be half of a character."""
 
 
 def parse_json(text: str) -> Any:
-    """Decode a JSON text with every key once, and numbers that are finite.
+    """Decode a JSON text with every key once, whole characters, and numbers that are finite.
 
     Raises:
         ValueError: says what is wrong; nesting without end included.
@@ -27,15 +30,20 @@ def parse_json(text: str) -> Any:
         ValueError: the number 1e999 is not finite
     """
     try:
-        return json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=_object,
             parse_constant=_number,
             parse_float=_number,
             parse_int=_integer,
         )
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half a character") from None
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from .canonical import canonical
 from .results import Count, Positive, Record, Result, read_record
@@ -21,7 +22,22 @@ _SET = ("result", "editor", "hparams")
 """What an edit is made again with: rounded, other numbers would come out."""
 ENTRIES = Path(__file__).parent / "entries"
 
-Text = Annotated[str, Field(min_length=1, max_length=300)]
+
+def _printed(text: str) -> str:
+    if text != text.strip() or not text.isprintable():
+        raise PydanticCustomError(
+            "printed", "has characters that cannot be seen, or spaces at an end"
+        )
+    return text
+
+
+def _named(text: str) -> str:
+    if not any(letter.isalpha() for letter in text):
+        raise PydanticCustomError("named", "has no letter")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_printed)]
 Link = Annotated[str, Field(pattern=r"^https://[!-~]+$", max_length=300)]
 
 
@@ -43,7 +59,7 @@ class Card(Record):
 class Submission(Record):
     """Who put it here."""
 
-    team: Text
+    team: Annotated[Text, AfterValidator(_named)]
     paper: Link | None
     """What to cite for these numbers."""
     card: Card

@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 MAX_BYTES = 64 << 20
 
 
+_DEEPEST = 25
+"""Levels of lists in lists of a file: no setting needs as many."""
 _MOST = 2000
 """Curves of one kind that a result can have: more could not be shown."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -104,7 +106,7 @@ class ProtocolInfo(Record):
     batch_size: Positive
     each_edit: list[str]
     """Tasks asked right after each edit."""
-    checkpoint: dict[str, Count]
+    checkpoint: dict[str, Positive]
     """Edits between measurements of each task that is asked at checkpoints."""
     start_end: list[str]
     """Tasks asked before the first edit and after the last."""
@@ -308,7 +310,8 @@ def read_record(
         most: Bytes that it may have.
 
     Raises:
-        ResultError: it cannot be read, is too large, not JSON, or does not fit; says where.
+        ResultError: it cannot be read, is too large or too deep, not JSON, or does not fit; says
+            where.
     """
     try:
         if path.stat().st_size > most:
@@ -318,7 +321,10 @@ def read_record(
             if isinstance(data, dict) and data.get(key) != version:
                 found = repr(data.get(key))[:40]
                 raise ResultError(f"{path}: {key} {found}, this program reads {version}")
-        return record.model_validate(data)
+        if not _shallow(data):
+            raise ResultError(f"{path}: nested too deeply, not {_a(what)}")
+        # A text is no number: "NaN" and "inf" would be read as what JSON does not have.
+        return record.model_validate(data, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part)[:40] for part in first["loc"]) or "top level"
@@ -329,6 +335,19 @@ def read_record(
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ResultError(f"{path}: not JSON: {error}") from None
+
+
+def _shallow(value: Any) -> bool:
+    """Return whether a value can be walked through by functions that call themselves."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, (dict, list))
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return not level
 
 
 def _a(noun: str) -> str:

@@ -21,6 +21,8 @@ Change = Callable[["Parts"], None]
 MATRIX = "model.layers.3.mlp.down_proj.weight"
 QUICK = f"quick@{load_suite('quick').version}"
 EXACT = ("es", "es_exact")
+KNOWN = known()
+FACTS = KNOWN.own.files["counterfact.jsonl"][-1]
 
 
 class Parts(NamedTuple):
@@ -39,9 +41,11 @@ def parts(
 ) -> Parts:
     """Return a run of `quick` that could have been made; `luck` changes its numbers."""
     draw = random.Random(f"{sample} {seed} {editor} {luck}")
-    case_ids = [1000 * sample + number for number in range(num_edits)]
+    case_ids = KNOWN.own.orders["counterfact"][FACTS][sample][:num_edits]
     edits = [_edit(number, case_id, draw) for number, case_id in enumerate(case_ids, start=1)]
     checkpoints = [_checkpoint(done, edits, draw) for done in _due(num_edits)]
+    unedited = random.Random(sample)  # the same of every editor
+    checkpoints[0]["baseline"] = [_metrics(unedited) for _ in range(min(50, num_edits))]
     single = [_single(number, draw) for number in range(10)]
     return Parts(_config(num_edits, sample, seed, editor, case_ids), edits, checkpoints, single, {})
 
@@ -61,7 +65,7 @@ def _metrics(draw: random.Random) -> dict[str, float]:
     made: dict[str, float] = {}
     for name, of in (("es", 1), ("ps", 2), ("ns", 10)):
         made[name] = sum(draw.random() < 0.8 for _ in range(of)) / of
-        made[f"{name[0]}m"] = draw.uniform(-1, 1)
+        made[f"{name[0]}m"] = draw.uniform(made[name] - 1, made[name])
         made[f"{name}_exact"] = float(made[name] == 1.0 and draw.random() < 0.9)
         made[f"{name}_nll_new"] = draw.expovariate(1)
     return {**made, **dict.fromkeys(("free", "free_first", "free_true"), made["es_exact"])}
@@ -87,10 +91,11 @@ def _edit(number: int, case_id: int, draw: random.Random) -> Line:
 
 def _checkpoint(done: int, edits: Sequence[Line], draw: random.Random) -> Line:
     line: Line = {"edits": done}
-    if not done:
-        line["baseline"] = [_metrics(draw) for _ in range(min(50, len(edits)))]
+    lost = [draw.random() > 0.9 for _ in edits[:done]]
     line["edited"] = {
-        name: [value if draw.random() < 0.9 else 0.0 for value in _column(edits[:done], name)]
+        name: [
+            0.0 if gone else value for gone, value in zip(lost, _column(edits, name), strict=False)
+        ]
         for name in (*EXACT, "em")
         if done and _is_due("retention", done, len(edits))
     }
@@ -140,7 +145,7 @@ def _config(num_edits: int, sample: int, seed: int, editor: str, ids: list[int])
             "name": editor,
             "kind": "weights",
             "needs": ["covariance", "subject"],
-            "hparams": {"layers": [3], "v_lr": 0.5},
+            "hparams": _hparams(editor),
             "hparams_source": "defaults",
             "code_sha256": sha("code"),
             "prepared": {"context_templates": ["{}", "So. {}"]},
@@ -149,14 +154,14 @@ def _config(num_edits: int, sample: int, seed: int, editor: str, ids: list[int])
             "name": "smollm2-135m",
             "model_type": "llama",
             "revision": None,
-            "weights_sha256": sha("weights"),
+            "weights_sha256": KNOWN.models["smollm2-135m"]["float32"],
             "num_parameters": 1000,
             "dtype": "float32",
             "trust_remote_code": False,
         },
         "data": {
             "source": "bundled",
-            "files_sha256": {"counterfact.jsonl": sha("facts")},
+            "files_sha256": {"counterfact.jsonl": FACTS},
             "edits": "counterfact",
             "sample": sample,
             "order": "as it came",
@@ -186,6 +191,16 @@ def _config(num_edits: int, sample: int, seed: int, editor: str, ids: list[int])
             "threads": 1,
         },
     }
+
+
+def _hparams(editor: str) -> dict[str, Any]:
+    """Return hyper-parameters that an editor has, wrappers included; `theirs` has any."""
+    *wrappers, base = editor.split("+")
+    own = KNOWN.own.editors
+    names = own[base][-1].hparams if base in own else ["layers", "v_lr"]
+    of_wrappers = {each: dict.fromkeys(own[each][-1].hparams, 1) for each in wrappers}
+    said = {"layers": [3], "v_lr": 0.5}
+    return {**{name: said.get(name, 1) for name in names}, **of_wrappers}
 
 
 def write_run(folder: Path, made: Parts) -> Path:
@@ -246,5 +261,4 @@ def made_entry(folder: Path, change: Change | None = None, **asked: Any) -> Entr
     if change is not None:
         change(made)
     ran = read_ran(write_run(folder, made))
-    judged_by = known()
-    return entry_of(ran, card_for(ran, None, judged_by), judged_by, team="Us", paper=None)
+    return entry_of(ran, card_for(ran, None, KNOWN), KNOWN, team="Us", paper=None)

@@ -105,7 +105,7 @@ def test_it_judges(workflow: dict[Any, Any], tmp_path: Path) -> None:
     assert "2 entries, no problem." in text and "New: 1" in text
     assert run(script(workflow, "Compare"), tmp_path) == "code=0\n"
     text = (tmp_path / "report" / "comment.md").read_text(encoding="utf-8")
-    assert f"### {'/'.join(new.place.split('/')[:2])}" in text
+    assert f"### `{'/'.join(new.place.split('/')[:2])}`\n" in text
     put(tmp_path / "merged", new, new.to_json().replace('"dirty": false', '"dirty": true'))
     (tmp_path / "output").unlink()
     assert run(script(workflow, "Judge"), tmp_path) == "code=1\n"

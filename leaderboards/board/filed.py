@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._files import file_sha256
 from ..entry import Entry, read_entry
 from ..results import Curves, ResultError
 from ..series import misfits
-
-_DEEPEST = 20
-"""Levels of lists in lists: no setting needs as many."""
 
 
 class Filed(NamedTuple):
@@ -50,23 +47,7 @@ def _filed(place: str, path: Path) -> Filed:
     for field, *lengths in (*misfits(entry.series, done), *_uneven(entry.result.curves)):
         found = " and ".join(str(length) for length in dict.fromkeys(lengths))
         raise ResultError(f"{path}: field {field}: {found} values where there must be as many")
-    free = (entry.result.editor.hparams, entry.result.editor.prepared, entry.result.provenance)
-    if not all(_shallow(each) for each in free):
-        raise ResultError(f"{path}: not an entry: settings or provenance nested too deeply")
     return Filed(entry, place, file_sha256(path), path)
-
-
-def _shallow(value: Any) -> bool:
-    """Return whether a value can be walked through by functions that call themselves."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, (dict, list))
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-    return not level
 
 
 def _uneven(curves: Curves) -> Iterator[tuple[str | int, ...]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from ..entry import Entry, read_entry
 from ..known import Known
 from ..results import Result, ResultError
 from .complete import complete
 from .consistency import consistency
+from .given import bundled
 from .problem import Problem, short
 from .ranges import ranges
+from .relations import relations
 from .rules import card_problems, refusals
 from .together import together
 
@@ -48,12 +51,16 @@ def entries_folder(folder: Path) -> Path:
     raise ResultError(f"{folder}: has no folder 'entries': name the one that does, or it itself")
 
 
-def validate(folder: Path, known: Known) -> Validated:
+def validate(
+    folder: Path, known: Known, before: Mapping[str, Entry] = MappingProxyType({})
+) -> Validated:
     """Check every file of a folder of entries.
 
     Args:
         folder: With `entries` in it, or itself.
         known: What entries are judged by.
+        before: Entries that were there before, by their paths: where two entries do not go
+            together, it is the new one that is wrong.
 
     Raises:
         ResultError: there is no such folder, or it is a link.
@@ -73,7 +80,9 @@ def validate(folder: Path, known: Known) -> Validated:
             )
         else:
             _read(path, name, known, seen)
-    seen.problems.extend(together(seen.entries))
+    is_new = {name: before.get(name) != entry for name, entry in seen.entries.items()}
+    older_first = sorted(seen.entries, key=is_new.__getitem__)
+    seen.problems.extend(together({name: seen.entries[name] for name in older_first}))
     return seen
 
 
@@ -89,7 +98,13 @@ def _read(path: Path, name: str, known: Known, seen: Validated) -> None:
             Problem(where if is_field else "file", what if is_field else reason, name)
         )
         return
-    found = [*_form(entry, text, name), *entry_problems(entry, known)]
+    try:
+        found = [*_form(entry, text, name), *entry_problems(entry, known)]
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # All others are still judged.
+        reason = f"cannot be judged: {type(error).__name__} {error}"
+        seen.problems.append(Problem("file", reason, name))
+        return
     seen.problems.extend(each._replace(file=name) for each in found)
     seen.entries[name] = entry
 
@@ -104,6 +119,8 @@ def entry_problems(entry: Entry, known: Known) -> list[Problem]:
     if not broken:  # lists that do not fit each other cannot be computed with
         found += consistency(entry, known)
         found += complete(entry, known)
+        found += relations(entry)
+        found += bundled(entry, known)
     return found
 
 
@@ -127,12 +144,18 @@ def _form(entry: Entry, text: bytes, name: str) -> Iterator[Problem]:
 
 
 def untouched(validated: Validated, base: Validated) -> Iterator[Problem]:
-    """Yield the entries that were there before and are not as they were: results do not change."""
-    _, changed, gone = against(validated, base)
+    """Yield the entries that were there before and are others now: results do not change.
+
+    One that is gone is no problem, but for all to see: `show` says which are.
+    """
+    _, changed, _ = against(validated, base)
     for name in changed:
-        yield Problem("file", "was another entry before: add one beside it", name)
-    for name in gone:
-        yield Problem("file", "was an entry before, and is missing", name)
+        yield Problem(
+            "file",
+            "was another entry before: to correct one, remove it, and once that is merged submit "
+            "the run again",
+            name,
+        )
 
 
 def against(validated: Validated, base: Validated) -> tuple[list[str], list[str], list[str]]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 RELATIVE, ABSOLUTE = 1e-5, 2e-6
 """What six digits leave open, once means are taken of numbers that have been rounded."""
 MISSING = "nothing"
+DRIFT = 0.05
+"""By how much a share may differ between machines or versions of the code, all else being equal."""
 
 
 class Problem(NamedTuple):
@@ -30,6 +32,18 @@ def close(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, (int, float)):
         return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
     return one == other
+
+
+def drifted(one: Any, other: Any) -> bool:
+    """Return whether two values differ by more than machines do: of what is above 1, in parts.
+
+    Example:
+        >>> drifted(0.9, 0.86), drifted(0.9, 0.84), drifted(107.0, 110.0), drifted(0.9, None)
+        (False, True, False, True)
+    """
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) > DRIFT * max(1.0, abs(one), abs(other))
+    return one != other
 
 
 def compared(field: str, stored: Any, expected: Any) -> Iterator[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -15,6 +14,10 @@ from .problem import Problem, short
 
 JOURNAL = {"config.json", "edits.jsonl", "checkpoints.jsonl"}
 Bounds = tuple[float, float]
+_LARGEST = 1e300
+"""Of numbers without a bound; what is larger cannot be added up."""
+_LAST_FACT = 2**53
+"""Largest case id; tables of 64-bit numbers hold it, and every JSON reader."""
 
 
 def is_share(metric: str) -> bool:
@@ -24,12 +27,12 @@ def is_share(metric: str) -> bool:
 
 def _of_edits(metric: str) -> Bounds:
     if is_unbounded(metric):
-        return 0.0, math.inf
+        return 0.0, _LARGEST
     return (-1.0, 1.0) if metric in MAGNITUDES else (0.0, 1.0)
 
 
 def _of_tasks(metric: str) -> Bounds:
-    return _of_edits(metric) if is_known_of_task(metric) else (-math.inf, math.inf)
+    return _of_edits(metric) if is_known_of_task(metric) else (-_LARGEST, _LARGEST)
 
 
 def ranges(entry: Entry) -> Iterator[Problem]:
@@ -140,7 +143,7 @@ def _curves(curves: Curves, done: int) -> Iterator[Problem]:
     }
     yield from _points(f"{at}.distance", curves.checkpoints, done, places)
     for field, values in places.items():
-        yield from _within(f"{at}.distance.{field}", values, (0.0, math.inf))
+        yield from _within(f"{at}.distance.{field}", values, (0.0, _LARGEST))
 
 
 def _summary(summary: Summary) -> Iterator[Problem]:
@@ -172,6 +175,7 @@ def _series(entry: Entry) -> Iterator[Problem]:
         yield Problem("series.case_ids", f"has {len(series.case_ids)} facts for {done} edits")
     if len(set(series.case_ids)) != len(series.case_ids):
         yield Problem("series.case_ids", "has a fact twice")
+    yield from _within("series.case_ids", series.case_ids, (0, _LAST_FACT))
     for name, values in series.immediate.items():
         if len(values) != len(series.case_ids):
             yield Problem(f"series.immediate.{name}", f"has {len(values)} values for {done} edits")
@@ -191,4 +195,4 @@ def _series(entry: Entry) -> Iterator[Problem]:
 
 def _cost(result: Result) -> Iterator[Problem]:
     for name, value in result.cost.model_dump().items():
-        yield from _within(f"result.cost.{name}", [value], (0.0, math.inf))
+        yield from _within(f"result.cost.{name}", [value], (0.0, _LARGEST))

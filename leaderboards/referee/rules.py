@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..entry import Card
 from ..known import Known, Protocol
-from ..results import SKIPPED, Result
+from ..results import SKIPPED, EditorInfo, Result
 from .problem import Problem, short
 
 _TASKS_OF = {"counterfact": ("counterfact_", "retention"), "zsre": ("zsre_",)}
 """How tasks about edits begin, by family; a run leaves out those of other families."""
+_EDITOR = re.compile(r"([a-z][a-z0-9_]*)(\+[a-z][a-z0-9_]*)*")
+"""Names that can be registered, wrappers before the last."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def refusals(result: Result, known: Known) -> Iterator[Problem]:
@@ -18,7 +23,8 @@ def refusals(result: Result, known: Known) -> Iterator[Problem]:
     yield from _protocol(result, known)
     yield from _length(result, known)
     yield from _provenance(result)
-    yield from _identity(result, known)
+    yield from _model(result, known)
+    yield from _editor(result.editor, known)
 
 
 def _protocol(result: Result, known: Known) -> Iterator[Problem]:
@@ -38,6 +44,11 @@ def _protocol(result: Result, known: Known) -> Iterator[Problem]:
             "suite as it comes with the package",
         )
         return
+    if protocol.data_source == "bundled" != result.data.source:
+        yield Problem(
+            "data.source",
+            f"{suite.versioned} is about bundled data: run it without --data-source and --data-dir",
+        )
     asked = result.protocol
     for name, reason in asked.not_measured.items():
         if reason == SKIPPED:
@@ -149,19 +160,53 @@ def _provenance(result: Result) -> Iterator[Problem]:
         )
 
 
-def _identity(result: Result, known: Known) -> Iterator[Problem]:
+def _model(result: Result, known: Known) -> Iterator[Problem]:
+    """Yield where others could not tell which model it is."""
     model = result.model
-    if model.revision is None and model.name not in known.models:
+    if model.name in known.models:
+        weights = known.models[model.name].get(model.dtype)
+        if model.revision is not None:
+            yield Problem("model.revision", f"{model.name} comes with a package and has none")
+        if model.weights_sha256 != weights:
+            yield Problem("model.weights_sha256", f"is not that of {model.name} in {model.dtype}")
+    elif model.revision is None:
         yield Problem(
             "model.revision",
             f"nobody else can tell which model {short(model.name)} is: name it by its hub id, so "
             f"that its revision is recorded, or use one of {', '.join(sorted(known.models))}",
         )
-    if not result.editor.code_sha256:
+    else:
+        if not _COMMIT.fullmatch(model.revision):
+            yield Problem("model.revision", f"{short(model.revision)} is no commit of the hub")
+        if not _HUB_ID.fullmatch(model.name):
+            yield Problem("model.name", f"{short(model.name)} is no id of the hub")
+
+
+def _editor(editor: EditorInfo, known: Known) -> Iterator[Problem]:
+    """Yield where an editor is not what its name says; its card is looked at elsewhere."""
+    if not _EDITOR.fullmatch(editor.name):
+        yield Problem(
+            "editor.name",
+            f"{short(editor.name)}: lower-case letters, digits and '_', wrappers before it with a "
+            "'+'",
+        )
+    if not editor.code_sha256:
         yield Problem(
             "editor.code_sha256",
             "the editor's code has no file whose digest could be kept: put it into one",
         )
+    if not known.is_ours(editor.name):
+        return
+    *wrappers, base = editor.name.split("+")
+    settings = {base: {k: v for k, v in editor.hparams.items() if k not in wrappers}}
+    for part, values in (settings | {name: editor.hparams.get(name) for name in wrappers}).items():
+        names = sorted(values) if isinstance(values, dict) else []
+        versions = [each.hparams for each in known.own.editors[part]]
+        if names not in versions:
+            odd = sorted({*names} ^ {*versions[-1]})
+            yield Problem(
+                "editor.hparams", f"differ from those of {part} by {short(', '.join(odd))}"
+            )
 
 
 def card_problems(card: Card, result: Result, known: Known) -> Iterator[Problem]:
@@ -178,9 +223,22 @@ def card_problems(card: Card, result: Result, known: Known) -> Iterator[Problem]
             f"{', '.join(editor.needs) or 'nothing'}",
         )
     if known.is_ours(editor.name):
+        yield from _own_card(card, known.cards(editor.name))
         return
     for name, value in (("code", card.code), ("licence", card.licence)):
         if value is None:
             yield Problem(
                 f"{at}.{name}", f"an editor that is not of this project says its {name}: fill it in"
+            )
+
+
+def _own_card(card: Card, versions: list[Card]) -> Iterator[Problem]:
+    """Yield where the card of an editor of ours is none that it has had."""
+    if card in versions:
+        return
+    own = versions[-1].model_dump()
+    for name, value in card.model_dump().items():
+        if value != own[name]:
+            yield Problem(
+                f"submission.card.{name}", f"is {short(value)}, and ours says {short(own[name])}"
             )

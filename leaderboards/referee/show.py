@@ -24,9 +24,16 @@ def verdict(validated: Validated) -> str:
     return f"{entries} entr{'ies' if entries != 1 else 'y'}, {found}"
 
 
-def in_terminal(validated: Validated) -> Group:
-    """Show every problem, one a line, and the verdict."""
-    return Group(*(plain(str(each)) for each in validated.problems), Text(verdict(validated)))
+def in_terminal(validated: Validated, base: Validated | None) -> Group:
+    """Show every problem and every entry that is gone, one a line, and the verdict.
+
+    Args:
+        validated: What was found.
+        base: The same of the folder before; None leaves the comparison out.
+    """
+    gone = against(validated, base)[2] if base is not None else []
+    lines = [*map(str, validated.problems), *(f"{name}: removed" for name in gone)]
+    return Group(*map(plain, lines), Text(verdict(validated)))
 
 
 def as_markdown(validated: Validated, base: Validated | None) -> str:

@@ -1,4 +1,4 @@
-"""Entries beside each other: the same run twice, and the same numbers from other code."""
+"""Entries beside each other: the same run twice, the same from other code, what all share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from ..canonical import rounded
 from ..comparable import protocol_key
 from ..entry import Entry
 from ..results import Result
-from .problem import Problem
+from .given import agreement
+from .problem import DRIFT, Problem
 from .ranges import is_share
-
-DRIFT = 0.05
-"""By how much a share may differ between two versions of the code, all else being equal."""
 
 
 def _same_run(result: Result) -> tuple[str, ...]:
@@ -35,7 +33,11 @@ def _code(result: Result) -> tuple[str, str]:
 
 
 def together(entries: Mapping[str, Entry]) -> Iterator[Problem]:
-    """Yield what is wrong with entries only because of other entries, by their paths."""
+    """Yield what is wrong with entries only because of other entries.
+
+    Args:
+        entries: By their paths; of two that do not go together the later one is named.
+    """
     journals: dict[str, list[str]] = defaultdict(list)
     runs: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, entry in entries.items():
@@ -49,6 +51,7 @@ def together(entries: Mapping[str, Entry]) -> Iterator[Problem]:
     for names in runs.values():
         for one, other in combinations(names, 2):
             yield from _twice(one, other, entries)
+    yield from agreement(entries)
 
 
 def _twice(one: str, other: str, entries: Mapping[str, Entry]) -> Iterator[Problem]:

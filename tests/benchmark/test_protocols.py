@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seqedit_bench.benchmark import RunConfig
 from seqedit_bench.benchmark.plan import make_plan
-from seqedit_bench.benchmark.protocols import known, protocol_of, with_current
+from seqedit_bench.benchmark.protocols import known, protocol_of, with_current, with_present
 from seqedit_bench.benchmark.record import describe_plan
 from seqedit_bench.benchmark.suite import available_suites, load_suite
 from seqedit_bench.editors import about_editor, available_editors, available_wrappers
-from seqedit_bench.leaderboards.known import Protocols, known_suites, score_of
+from seqedit_bench.leaderboards.known import Own, Protocols, known_own, known_suites, score_of
 from seqedit_bench.leaderboards.referee.rules import refusals
 from seqedit_bench.leaderboards.results import Result
 from seqedit_bench.tasks.edits import STREAMS
@@ -38,6 +39,22 @@ def test_a_changed_suite_is_not_written_over() -> None:
         with_current(Protocols(there))
 
 
+def test_what_is_this_projects_is_known() -> None:
+    own = known_own()
+    assert with_present(own) == own, "run: make schema"
+    assert with_present(Own(editors={}, files={}, orders={})).editors.keys() == own.editors.keys()
+
+
+def test_an_editor_that_says_another_thing_keeps_its_former_card() -> None:
+    now = known_own().editors["rome"][-1]
+    former = now.model_copy(update={"summary": "as it was", "hparams": ["layers"]})
+    there = known_own().model_copy(deep=True)
+    there.editors["rome"] = [now, former]
+    assert with_present(there).editors["rome"] == [former, now]
+    cards = replace(known(), own=with_present(there)).cards("rect+rome")
+    assert [card.summary.partition("rome: ")[2] for card in cards] == ["as it was", now.summary]
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 def test_score_is_that_of_the_streams_family(stream: str) -> None:
     for name in available_suites():
@@ -48,9 +65,10 @@ def test_score_is_that_of_the_streams_family(stream: str) -> None:
 def test_what_is_ours() -> None:
     here = known()
     ours = {*available_editors(), *available_wrappers()}
-    assert here.editors == {name for name in ours if about_editor(name)}
-    assert {"rome", "rect", "none"} <= here.editors
-    assert here.is_ours("rect+rome") and not here.is_ours("rect+mine")
+    assert set(here.own.editors) == {name for name in ours if about_editor(name)}
+    assert {"rome", "rect", "none"} <= set(here.own.editors)
+    assert here.is_ours("rect+rome")
+    assert not any(map(here.is_ours, ("rect+mine", "rect", "rome+rome", "rome+rect")))
     assert "smollm2-135m" in here.models and "gpt-j-6b" not in here.models
 
 
@@ -64,5 +82,6 @@ def test_a_plan_asks_what_its_protocol_says(stream: str) -> None:
     raw |= {name: getattr(asked, name).model_dump() for name in ("suite", "data", "protocol")}
     raw["ending"]["edits_done"] = 50
     raw["model"]["revision"] = "0" * 40
+    raw["editor"]["name"] = "mine"
     raw["summary"]["baseline_records"] = 50
     assert [str(each) for each in refusals(Result.model_validate(raw), known())] == []

@@ -19,7 +19,7 @@ Raw = dict[str, Any]
 def break_at_twenty(made: Parts) -> None:
     """From edit 21 on ES is a coin, no edit is exact, earlier ones are lost, tasks fall."""
     for line in made.edits[20:]:
-        line["metrics"] |= {"es": float(line["edit"] % 2), "es_exact": 0.0}
+        line["metrics"] |= {"es": float(line["edit"] % 2), "em": 0.0, "es_exact": 0.0}
     for line in made.checkpoints:
         if line["edits"] > 20:
             line["edited"] = {name: [0.0] * len(values) for name, values in line["edited"].items()}

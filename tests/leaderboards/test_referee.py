@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from records import put, sha
 from seqedit_bench.benchmark.protocols import known
 from seqedit_bench.leaderboards import ResultError
 from seqedit_bench.leaderboards.entry import Entry
-from seqedit_bench.leaderboards.referee import validate
+from seqedit_bench.leaderboards.known import Known
+from seqedit_bench.leaderboards.referee import Problem, folder, validate
 
 Raw = dict[str, Any]
 
@@ -61,6 +62,10 @@ TAMPERED: dict[str, Any] = {
     "series.immediate.ns.7": 1.2,
     "series.retained.es.values.0": 0.5,
     "series.case_ids.0": 12345,
+    "series.case_ids.1": -5,
+    "series.case_ids.2": 10**29,
+    "result.cost.seconds_evaluate": 1e301,
+    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.1": 1.7e308,
     "result.cost.edits_per_second": 1000.0,
     "result.ending.collapsed_at": 99,
     "collapse.edit": 5,
@@ -82,14 +87,23 @@ TAMPERED: dict[str, Any] = {
     "result.provenance.resumed": [{"edits": 5, "forced": [{"key": "seed"}]}],
     "result.ending.stopped": "collapse at edit 3",
     "result.model.name": "my-own-model",
+    "result.model.revision": "7e1230e11712",
+    "result.model.dtype": "bfloat16",
     "result.model.weights_sha256": "7e12",
     "result.editor.code_sha256": "",
     "result.editor.name": "somebodys",
+    "result.editor.hparams": {"layers": [3]},
+    "result.editor.hparams.epochs": 3,
+    "result.data.source": "folder",
     "result.editor.kind": "hooks",
     "result.editor.needs": [],
     "result.journal_sha256.edits.jsonl": sha("another journal"),
     "submission.card.name": "memit",
     "submission.card.needs": ["training"],
+    "submission.card.code": "https://evil.example/x",
+    "submission.card.licence": "MIT",
+    "submission.card.summary": "the best",
+    "submission.card.paper": "Mallory et al. 2026",
     "run": "sample1-seed0-0000000000",
 }
 ELSEWHERE = {
@@ -110,11 +124,18 @@ ELSEWHERE = {
     "series.immediate.ns.7": "series.immediate.ns",
     "series.retained.es.values.0": "result.curves.retention.es.instant",
     "series.case_ids.0": "result.data.case_ids_sha256",
+    "series.case_ids.1": "series.case_ids",
+    "series.case_ids.2": "series.case_ids",
+    "result.curves.tasks.heldout_perplexity.metrics.word_perplexity.1": (
+        "result.curves.tasks.heldout_perplexity.word_perplexity"
+    ),
     "collapse.edit": "collapse",
     "result.suite.version": "result.suite",
     "result.protocol.num_edits": "result.ending.edits_done",
     "result.protocol.not_measured": "result.protocol.not_measured.mrpc_ll",
     "result.model.name": "result.model.revision",
+    "result.model.dtype": "result.model.weights_sha256",
+    "result.editor.hparams.epochs": "result.editor.hparams",
     "result.editor.name": "submission.card.code",
     "result.editor.kind": "submission.card.kind",
     "result.editor.needs": "submission.card.needs",
@@ -145,6 +166,76 @@ def test_a_changed_field_is_refused_by_name(path: str, entry: Entry, tmp_path: P
     assert ELSEWHERE.get(path, path) in fields(board)
 
 
+def theirs(raw: Raw, name: str) -> Entry:
+    """The entry as that of another's editor, whose card is filled in."""
+    raw["result"]["editor"]["name"] = raw["submission"]["card"]["name"] = name
+    raw["submission"]["card"] |= {"code": "https://example.org/x", "licence": "MIT"}
+    return Entry.model_validate(raw)
+
+
+@pytest.mark.parametrize(
+    "name", ["ROME", "rome ", "r\u043eme", "rome+", "+rome", "rect++rome", "2"]
+)
+def test_names_that_no_editor_can_have(name: str, entry: Entry, tmp_path: Path) -> None:
+    raw = json.loads(entry.to_json())
+    if name == "rome ":  # a card cannot have it either
+        raw["result"]["editor"]["name"] = name
+        found = fields(add(tmp_path, Entry.model_validate(raw)))
+    else:
+        found = fields(add(tmp_path, theirs(raw, name)))
+    assert "result.editor.name" in found
+    assert "result.editor.name" not in fields(add(tmp_path / "good", theirs(raw, "rect+mine_2")))
+
+
+def test_one_of_ours_under_the_name_of_another(entry: Entry, tmp_path: Path) -> None:
+    """A run of ft_c that says it is rome, in all places: what rome needs and is set by are not."""
+    raw = json.loads(made_entry(tmp_path / "run", named("ft_c", needs=[]), editor="ft_c").to_json())
+    assert fields(add(tmp_path / "honest", Entry.model_validate(raw))) == set()
+    raw["result"]["editor"]["name"] = raw["submission"]["card"]["name"] = "rome"
+    assert {"result.editor.hparams", "submission.card.needs", "submission.card.summary"} <= fields(
+        add(tmp_path / "forged", Entry.model_validate(raw))
+    )
+
+
+def named(editor: str, **changes: Any) -> Callable[[Parts], None]:
+    def change(made: Parts) -> None:
+        made.config["editor"] |= {"name": editor, **changes}
+
+    return change
+
+
+@pytest.mark.parametrize("of", ["rect", "encore"])
+def test_wrapped_editors_of_ours_are_known_too(of: str, tmp_path: Path) -> None:
+    raw = json.loads(made_entry(tmp_path / "run", editor="rect+encore").to_json())
+    assert fields(add(tmp_path / "honest", Entry.model_validate(raw))) == set()
+    place = raw["result"]["editor"]["hparams"]
+    (place["rect"] if of == "rect" else place)["epochs"] = 3
+    raw["submission"]["card"]["summary"] = "the best"
+    assert fields(add(tmp_path / "forged", Entry.model_validate(raw))) == {
+        "result.editor.hparams",
+        "submission.card.summary",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "field"),
+    [
+        ("evil-", "octocat", "result.model.revision"),
+        ("o/m", "0" * 39, "result.model.revision"),
+        ("o/<b>", "0" * 40, "result.model.name"),
+        ("o/m/x", "0" * 40, "result.model.name"),
+        ("o/m", "0" * 40, ""),
+        ("gpt-j-6b", "0" * 40, ""),
+    ],
+)
+def test_models_of_the_hub(
+    name: str, revision: str, field: str, entry: Entry, tmp_path: Path
+) -> None:
+    raw = json.loads(entry.to_json())
+    raw["result"]["model"] |= {"name": name, "revision": revision, "weights_sha256": sha("w")}
+    assert fields(add(tmp_path, Entry.model_validate(raw))) == ({field} if field else set())
+
+
 def test_the_command_says_file_field_and_why(board: Path, entry: Entry) -> None:
     path = board / "entries" / entry.place
     path.write_text(path.read_text().replace('"dirty": false', '"dirty": true'))
@@ -165,6 +256,10 @@ def test_every_problem_is_said(entry: Entry, tmp_path: Path) -> None:
     assert {"result.provenance.dirty", "result.summary.immediate.es"} <= fields(board)
 
 
+def nested(levels: int) -> str:
+    return '{"a": ' * levels + "1" + "}" * levels
+
+
 @pytest.mark.parametrize(
     ("rewrite", "says"),
     [
@@ -175,7 +270,12 @@ def test_every_problem_is_said(entry: Entry, tmp_path: Path) -> None:
         (lambda text: text[: len(text) // 2], "not JSON"),
         (lambda text: text.replace('"seed": 0', '"seed": 0,\n  "seed": 0'), "is there twice"),
         (lambda text: text.replace('"seed": 0', '"seed": NaN'), "not JSON"),
-        (lambda text: text.replace('"seed": 0', '"seed": "0"'), "is not as `seqedit-bench submit`"),
+        (lambda text: text.replace('"seed": 0', '"seed": "0"'), "valid integer"),
+        (lambda text: text.replace('"tokens_scored": 12345', '"tokens_scored": true'), "integer"),
+        (lambda text: text.replace('"seconds_prepare": 1.0', '"seconds_prepare": "inf"'), "number"),
+        (lambda text: text.replace('"v_lr": 0.5', '"v_lr": "\\ud800"'), "half a character"),
+        (lambda text: text.replace('"v_lr": 0.5', '"v_lr": ' + nested(30)), "nested too deeply"),
+        (lambda text: text.replace('"v_lr": 0.5', '"v_lr": ' + nested(260)), "nested too deeply"),
         (lambda text: text.replace('"entry_version": 1', '"entry_version": 2'), "entry_version 2"),
         (lambda text: text.replace('"seed": 0', '"seed": 0,\n  "x": 0'), "Extra inputs"),
     ],
@@ -189,6 +289,24 @@ def test_another_text_is_refused(
     assert says in str(found)
     assert str(found).startswith(f"{entry.place}: ")
     assert str(board) not in str(found)
+
+
+def test_one_that_cannot_be_judged_is_one_problem(
+    board: Path, entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(board, made_entry(tmp_path / "other", sample=2))
+    ours = folder.consistency
+
+    def fails(judged: Entry, known: Known) -> Iterator[Problem]:
+        if judged.result.data.sample == 1:
+            raise OverflowError("too large")
+        return ours(judged, known)
+
+    monkeypatch.setattr(folder, "consistency", fails)
+    found = validate(board, known())
+    (said,) = [str(each) for each in found.problems]
+    assert said == f"{entry.place}: file: cannot be judged: OverflowError too large"
+    assert [each.result.data.sample for each in found.entries.values()] == [2]
 
 
 # --- Places ----------------------------------------------------------------------------------
@@ -252,10 +370,29 @@ def test_what_was_there_before_stays_as_it_was(board: Path, entry: Entry, tmp_pa
     add(before, removed)
     done = seqedit("validate", board, "--base", before)
     assert done.code == 1
-    assert f"{entry.place}: file: was another entry before" in done.out
-    assert f"{removed.place}: file: was an entry before, and is missing" in done.out
-    assert done.out.endswith("1 entry, 2 problems\n")
+    assert f"{entry.place}: file: was another entry before: to correct one, remove it" in done.out
+    assert f"{removed.place}: removed\n" in done.out
+    assert done.out.endswith("1 entry, 1 problem\n")
     assert seqedit("validate", board, "--base", board).code == 0
+
+
+def test_an_entry_is_corrected_by_removing_it_first(
+    board: Path, entry: Entry, tmp_path: Path
+) -> None:
+    """The same run has the same file name again, so it takes two steps."""
+    raw = json.loads(entry.to_json())
+    put(raw, "submission.team", "The right ones")
+    corrected = Entry.model_validate(raw)
+    assert corrected.place == entry.place
+    without = add(tmp_path / "without", made_entry(tmp_path / "other", sample=2))
+    before = add(add(tmp_path / "before", entry), made_entry(tmp_path / "same", sample=2))
+    done = seqedit("validate", without, "--base", before, "--markdown", tmp_path / "removed.md")
+    assert (done.code, done.out) == (0, f"{entry.place}: removed\n1 entry, no problem\n")
+    text = (tmp_path / "removed.md").read_text(encoding="utf-8")
+    assert "1 entry, no problem." in text and "Removed: 1" in text
+    after = add(add(tmp_path / "after", corrected), made_entry(tmp_path / "too", sample=2))
+    assert seqedit("validate", after, "--base", before).code == 1
+    assert seqedit("validate", after, "--base", without).code == 0
 
 
 def test_too_large(board: Path, entry: Entry) -> None:
@@ -317,7 +454,7 @@ def test_other_code_that_gives_other_numbers(board: Path, entry: Entry, tmp_path
 def _worse(made: Parts) -> None:
     made.config["provenance"]["sources_sha256"] = sha("worse")
     for line in made.edits[:20]:
-        line["metrics"]["es"] = 0.0
+        line["metrics"] |= {"es": 0.0, "es_exact": 0.0, "em": -0.1}
 
 
 # --- What cannot be told from less -----------------------------------------------------------
@@ -331,7 +468,7 @@ def test_a_model_that_broke_is_good(tmp_path: Path) -> None:
             line["metrics"]["em"] = line["metrics"]["es_nll_new"] = None
             line["collapsed"] = "es_nll_new is nan"
         for line in made.edits[::7]:
-            for name in ("ps", "pm", "ps_exact", "ps_nll_new"):
+            for name in ("free", "free_first", "free_true"):
                 del line["metrics"][name]
 
     entry = made_entry(tmp_path / "run", broken)
@@ -371,10 +508,9 @@ def test_markdown_says_what_is_new(board: Path, entry: Entry, tmp_path: Path) ->
     base, out = tmp_path / "base", tmp_path / "out.md"
     add(base, entry)
 
-    def hostile(made: Parts) -> None:
-        made.config["model"] |= {"name": "o/<img src=x>|`@all`\n# hi", "revision": "0" * 40}
-
-    new = made_entry(tmp_path / "new", hostile, sample=2)
+    raw = json.loads(made_entry(tmp_path / "new", sample=2).to_json())
+    put(raw, "submission.team", "o/<img src=x>|`@all` # hi")
+    new = Entry.model_validate(raw)
     add(board, new)
     done = seqedit("validate", board, "--markdown", out, "--base", base)
     assert done.code == 0, done.out
@@ -385,10 +521,6 @@ def test_markdown_says_what_is_new(board: Path, entry: Entry, tmp_path: Path) ->
     assert {row.count("|") for row in rows} == {13}
     for harmful in ("<img", "@all", "`", "# hi"):
         assert harmful not in text
-    # The other way round an entry is gone.
-    assert seqedit("validate", base, "--markdown", out, "--base", board).code == 1
-    text = out.read_text(encoding="utf-8")
-    assert "1 entry, 1 problem." in text and "Removed: 1" in text
 
 
 def test_markdown_of_problems(board: Path, entry: Entry, tmp_path: Path) -> None:

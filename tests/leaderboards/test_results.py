@@ -104,6 +104,7 @@ def test_a_missing_field_is_named(path: tuple[str, ...], raw_result: Raw, tmp_pa
         ({"journal_sha256": {}}, "journal_sha256"),
         ({"protocol": {"num_edits": 0}}, "protocol.num_edits"),
         ({"summary": {"immediate": {"es": "high"}}}, "summary.immediate.es"),
+        ({"protocol": {"checkpoint": {"retention": 0}}}, "protocol.checkpoint.retention"),
     ],
 )
 def test_a_wrong_value_is_named(changes: Raw, field: str, raw_result: Raw, tmp_path: Path) -> None:
@@ -113,6 +114,24 @@ def test_a_wrong_value_is_named(changes: Raw, field: str, raw_result: Raw, tmp_p
         else:
             raw_result[key] = value
     with pytest.raises(ResultError, match=rf"field {field}: "):
+        read_result(save(tmp_path, raw_result))
+
+
+@pytest.mark.parametrize("text", ["NaN", "inf", "-Infinity", "1", "0.5", True])
+def test_a_text_is_no_number(text: Any, raw_result: Raw, tmp_path: Path) -> None:
+    raw_result["summary"]["immediate"]["es"] = text
+    with pytest.raises(ResultError, match=r"field summary.immediate.es: Input should be a valid"):
+        read_result(save(tmp_path, raw_result))
+
+
+def test_nested_without_end(raw_result: Raw, tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(20):
+        deep = {"a": deep}
+    raw_result["editor"]["hparams"] = {"x": deep}
+    assert read_result(save(tmp_path, raw_result)).editor.hparams == {"x": deep}
+    raw_result["editor"]["hparams"] = {"x": [[[deep]]]}
+    with pytest.raises(ResultError, match=r"leaderboard.json: nested too deeply, not a result"):
         read_result(save(tmp_path, raw_result))
 
 
