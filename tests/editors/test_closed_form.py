@@ -172,7 +172,7 @@ def test_memit_batch_is_one_joint_edit(
 def read_by_hooks(
     model: PreTrainedModel, editor: Any, layer: int, request: EditRequest, template: str
 ) -> tuple[Tensor, Tensor]:
-    """One text alone, with plain hooks: the key of a layer and the output of the last edited one."""
+    """One text alone, with plain hooks: a layer's key, and the output of the last edited layer."""
     text = template.replace("{}", request.text)
     end = text.rindex(request.subject) + len(request.subject)
     found = editor.tokenizer(text, return_offsets_mapping=True)
