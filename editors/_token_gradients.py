@@ -22,7 +22,7 @@ class TokenGradients(NamedTuple):
     inputs: Tensor
     """(T, d_in)"""
     gradients: Tensor
-    """(T, d_out), of the mean NLL of a fact's answer tokens with respect to the projection's output."""
+    """(T, d_out), of a fact's mean NLL per answer token with respect to the projection's output."""
 
 
 def token_gradients(
