@@ -17,9 +17,10 @@ MARGIN = 1e-5
 def rounding(dtype: torch.dtype) -> float:
     """Return by how much of its length a key read in another batch may differ from itself.
 
-    Measured on small models: below 1e-6 in float32, up to 1.4 steps of the half precisions.
+    Measured: below 1e-6 in float32 on models of four layers; 0.036 in bfloat16 at layer 24 of
+    SmolLM2, 4.5 times its eps.
     """
-    return max(SAME, 4 * torch.finfo(dtype).eps)
+    return max(SAME, 8 * torch.finfo(dtype).eps)
 
 
 class Action(IntEnum):
