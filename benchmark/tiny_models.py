@@ -67,10 +67,10 @@ MAIN_FAMILIES = ["gpt2", "gptj", "llama"]
 STYLES = ["gpt2", "llama3", "sentencepiece"]
 
 
-def build_model(family: str, *, seed: int = 0) -> PreTrainedModel:
+def build_model(family: str, *, seed: int = 0, **config_values: Any) -> PreTrainedModel:
     """Build a tiny model of a family, in eval mode, with weights large enough to have opinions.
 
-    Seeds torch's global generator.
+    Seeds torch's global generator. `config_values` go into the model's configuration.
     """
     config = _CONFIGS[family](
         vocab_size=VOCABULARY,
@@ -78,6 +78,7 @@ def build_model(family: str, *, seed: int = 0) -> PreTrainedModel:
         bos_token_id=0,
         eos_token_id=0,
         pad_token_id=None if family != "opt" else 1,
+        **config_values,
     )
     torch.manual_seed(seed)
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()

@@ -27,6 +27,8 @@ class Architecture:
     layers_path: str
     mlp_out_path: str
     mlp_in_path: str
+    normed: bool
+    """Whether what the down-projection gives is normed before the layer gives it on."""
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Architecture:
@@ -50,6 +52,8 @@ class Architecture:
             block["layers"],
             block["mlp_out"],
             block["mlp_in"],
+            # OPT-350M alone of its family norms behind each sum.
+            block.get("normed", not getattr(model.config, "do_layer_norm_before", True)),
         )
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:

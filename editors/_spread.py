@@ -2,6 +2,10 @@
 
 One value is found at the last layer; every layer from the first on then takes its share of what is
 still missing (Meng et al. 2023, sec. 4.3). The editors differ in how a layer's change is solved.
+
+Layers can share only what adds up. Where a norm follows the down-projection (Gemma-2/3), what is
+written there is not what the layer gives: one layer is edited then, and its value is found at the
+MLP's output, as ROME's is.
 """
 
 from __future__ import annotations
@@ -15,10 +19,17 @@ from pydantic import Field
 from torch import Tensor
 
 from ..tasks import EditRequest
+from ..tasks.errors import InputError
 from ._architecture import Architecture
 from ._base import EditReport, ModelShape
 from ._contexts import memit_templates
-from ._keys import SubjectRow, keys_and_layer_output, mean_key_by_kind, subject_rows
+from ._keys import (
+    SubjectRow,
+    keys_and_layer_output,
+    keys_and_outputs,
+    mean_key_by_kind,
+    subject_rows,
+)
 from ._locate import LocateHparams, decode_strings, encode_strings, memit_layers, moments_for
 from ._moments import SecondMoment
 from ._solve import Change, PastKeys
@@ -81,6 +92,8 @@ class SpreadEditor(SolvesValues[_H]):
         self._architecture = Architecture.of(self.model)
         for layer in hparams.layers:
             self._architecture.mlp_out(self.model, layer)
+        if self._architecture.normed:
+            self._edit_one_layer()
         self._templates = memit_templates(
             self.model, self.tokenizer, num_tokens=hparams.context_template_tokens, seed=self.seed
         )
@@ -91,6 +104,14 @@ class SpreadEditor(SolvesValues[_H]):
             "second_moments": [moment.provenance() for moment in moments.values()],
             **self._take(moments),
         }
+
+    def _edit_one_layer(self) -> None:
+        if len(self.hparams.layers) > 1:
+            raise InputError(
+                f"{self._architecture.model_type}: a norm follows the MLP, so that layers cannot "
+                f"share an edit; name one (--hparams layers=[{self.value_layer}])"
+            )
+        self.site = "mlp"
 
     def edited_parameters(self) -> list[str]:
         return [f"{self._architecture.mlp_out_name(layer)}.weight" for layer in self.hparams.layers]
@@ -110,20 +131,19 @@ class SpreadEditor(SolvesValues[_H]):
         return EditReport(tuple(value.report for value in values), norms)
 
     def _keys_and_reached(self, layer: int, rows: list[list[SubjectRow]]) -> tuple[Tensor, Tensor]:
-        """Return keys at `layer`, (n, d_ff), and outputs of the last layer, (n, d_model).
+        """Return keys at `layer`, (n, d_ff), and what is there where values stand, (n, d_model).
 
         Both come from the weights as they are now, earlier layers' changes included.
         """
         found: dict[int, tuple[Tensor, Tensor]] = {}
 
         def read(batch: Sequence[int]) -> None:
-            keys, outputs = keys_and_layer_output(
-                self.model,
-                self._architecture,
-                layer,
-                self.hparams.layers[-1],
-                [row for index in batch for row in rows[index]],
-            )
+            texts = [row for index in batch for row in rows[index]]
+            where = self.model, self._architecture, layer
+            if self.site == "mlp":
+                keys, outputs = keys_and_outputs(*where, texts)
+            else:
+                keys, outputs = keys_and_layer_output(*where, self.value_layer, texts)
             means = map(mean_key_by_kind, keys.double().split(len(self._templates)))
             bare = outputs[:: len(self._templates)].double()
             found.update(zip(batch, zip(means, bare, strict=True), strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ _H = TypeVar("_H", bound=LocateHparams)
 class SolvesValues(Editor, Generic[_H]):
     """An editor that first finds what the model should hold, then writes it into projections."""
 
-    site: ClassVar[Literal["mlp", "layer"]]
+    site: Literal["mlp", "layer"]
     """Where the value stands: the MLP's output (ROME) or the layer's (MEMIT)."""
     hparams: _H
     _architecture: Architecture

@@ -22,7 +22,7 @@ class TokenGradients(NamedTuple):
     inputs: Tensor
     """(T, d_in)"""
     gradients: Tensor
-    """(T, d_out), of the NLL of all answer tokens with respect to the projection's output."""
+    """(T, d_out), of a fact's mean NLL per answer token with respect to the projection's output."""
 
 
 def token_gradients(
@@ -34,8 +34,8 @@ def token_gradients(
 ) -> tuple[dict[str, TokenGradients], Tensor]:
     """Collect inputs and output gradients of some projections.
 
-    NLLs are summed, not averaged: what a fact gives does not depend on how many others are in its
-    batch.
+    NLLs are averaged over the tokens of a fact and summed over facts: what a fact gives does not
+    depend on how many others are in its batch.
 
     Args:
         model: The model; left as it is, without gradients.
@@ -88,7 +88,10 @@ def _one_batch(
         ).last_hidden_state.to(device)
     logits = output_logits(model, hidden[row, column]).float()
     nll = functional.cross_entropy(logits, labels, reduction="none")
-    gradients = torch.autograd.grad(nll.sum(), [outputs[name] for name in modules])
+    per_fact = torch.stack(
+        [part.mean() for part in nll.split([len(pair.continuation) for pair in pairs])]
+    )
+    gradients = torch.autograd.grad(per_fact.sum(), [outputs[name] for name in modules])
     count = len(pairs)
     found = {
         name: TokenGradients(
@@ -97,8 +100,7 @@ def _one_batch(
         )
         for name, gradient in zip(modules, gradients, strict=True)
     }
-    per_fact = [part.mean() for part in nll.detach().split([len(p.continuation) for p in pairs])]
-    return found, torch.stack(per_fact)
+    return found, per_fact.detach()
 
 
 class Normaliser:

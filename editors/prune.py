@@ -31,6 +31,9 @@ from ._wrapper import Wrapper
 
 BASES = {"log": math.e, "log2": 2.0, "log1_5": 1.5, "log1_2": 1.2}
 """The base a of the logarithm, by the name of F."""
+EXPLODED = 1e6
+"""Where an update's largest singular value is so many thresholds, its Gram matrix blurs those near
+the threshold: it squares them, and float64 has 16 digits."""
 
 
 class PRUNEHparams(Hparams):
@@ -64,9 +67,9 @@ def restrain(update: Tensor, sigma: float, function: str) -> Tensor:
     """Return U F(S) V^T of an update U S V^T, where F leaves singular values up to `sigma` alone.
 
     V never appears: v_i = dW^T u_i / s_i, so it is dW + U (F(S) / S - 1) U^T dW over the singular
-    values above `sigma`. Their left vectors come from the smaller Gram matrix, which loses only
-    singular values far below them. Where the Frobenius norm, which bounds them all, is not above
-    `sigma`, nothing is decomposed. What is not finite is returned as it is.
+    values above `sigma`. Their left vectors come from the smaller Gram matrix, or, where the update
+    is EXPLODED, from its SVD, which takes longer. Where the Frobenius norm, which bounds them all,
+    is not above `sigma`, nothing is decomposed. What is not finite is returned as it is.
 
     Args:
         update: dW, (rows, columns), float64.
@@ -79,6 +82,8 @@ def restrain(update: Tensor, sigma: float, function: str) -> Tensor:
     wide = _wide(update)
     squares, vectors = torch.linalg.eigh(_gram(wide))
     values = squares.clamp(min=0).sqrt()
+    if float(values[-1]) > EXPLODED * sigma:
+        vectors, values, _ = torch.linalg.svd(wide, full_matrices=False)
     above = values > sigma
     values, vectors = values[above], vectors[:, above]
     factors = restraint(function, sigma)(values) / values - 1

@@ -11,7 +11,9 @@ edited and the first call holds one token, that token is its own mean, and nothi
 another one, as surprising as a new fact. 0 is as published. With several matrices of one shape
 each gives a vector for every token, and calls of one fact came out alike with and without it.
 
-The authors' code merges variances wrongly, and never recovers from a batch of one token.
+The authors' code merges variances wrongly, and never recovers from a batch of one token. Its loss
+is the mean over all tokens of a pass, here over those of each fact: how a call is cut into passes
+then does not matter.
 """
 
 from __future__ import annotations

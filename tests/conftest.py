@@ -50,6 +50,12 @@ def any_model(request: pytest.FixtureRequest) -> PreTrainedModel:
 
 
 @pytest.fixture
+def opt_350m() -> PreTrainedModel:
+    """An OPT that norms behind each sum, as the one of 350 million parameters does."""
+    return build_model("opt", do_layer_norm_before=False)
+
+
+@pytest.fixture
 def scaling_model() -> PreTrainedModel:
     """A model of a family that scales its logits behind the head."""
     config = GraniteConfig(

@@ -8,6 +8,7 @@ from transformers import BloomConfig, BloomForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from seqedit_bench.editors._architecture import Architecture, add_update, oriented
+from seqedit_bench.editors._trace import Trace, record
 from seqedit_bench.tasks.errors import InputError
 
 
@@ -29,6 +30,28 @@ def test_update_adds_to_the_output(any_model: PreTrainedModel) -> None:
         after = module(key)
     torch.testing.assert_close(after - before, key @ update.T, rtol=1e-4, atol=1e-4)
     assert norm == pytest.approx(float(update.norm()))
+
+
+def comes_out_as_added(model: PreTrainedModel) -> bool:
+    """Return whether a vector added to the down-projection's output comes out of the layer."""
+    architecture, outputs = Architecture.of(model), []
+    layer, added = architecture.layers(model)[1], torch.randn(32)
+    ids = torch.tensor([[5, 6, 7]])
+    for vector in (torch.zeros(32), added):
+        watched = {"mlp": architecture.mlp_out(model, 1)}
+        with Trace(watched, edit=lambda _, output, v=vector: output + v):
+            outputs.append(record(model, {"layer": layer}, input_ids=ids)["layer"])
+    return torch.allclose(outputs[1] - outputs[0], added.expand(1, 3, 32), rtol=1e-3, atol=1e-4)
+
+
+def test_a_norm_behind_the_mlp_is_declared(any_model: PreTrainedModel) -> None:
+    """MEMIT and its kin write there what the layer's output lacks."""
+    assert Architecture.of(any_model).normed is not comes_out_as_added(any_model)
+
+
+def test_opt_says_itself_where_it_norms(opt_350m: PreTrainedModel) -> None:
+    assert Architecture.of(opt_350m).normed
+    assert not comes_out_as_added(opt_350m)
 
 
 def test_orientation_follows_the_type_even_when_square() -> None:

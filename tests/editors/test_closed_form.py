@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel
 from seqedit_bench.editors import Editor, EditRequest
 from seqedit_bench.editors._architecture import Architecture, oriented
 from seqedit_bench.editors._keys import keys_and_layer_output, keys_and_outputs, subject_rows
+from seqedit_bench.editors._locate import moments_for
 from seqedit_bench.editors.memit import MEMIT, least_squares_update
 from seqedit_bench.editors.rome import ROME, rank_one_update
 
@@ -165,6 +167,86 @@ def test_memit_batch_is_one_joint_edit(
     spread = editor._inverse[1] @ keys.T
     inside = change @ spread @ torch.linalg.pinv(spread)
     torch.testing.assert_close(inside, change, rtol=1e-3, atol=1e-5)
+
+
+def read_by_hooks(
+    model: PreTrainedModel, editor: Any, layer: int, request: EditRequest, template: str
+) -> tuple[Tensor, Tensor]:
+    """One text alone, with plain hooks: a layer's key, and the output of the last edited layer."""
+    text = template.replace("{}", request.text)
+    end = text.rindex(request.subject) + len(request.subject)
+    found = editor.tokenizer(text, return_offsets_mapping=True)
+    last = max(i for i, (start, _) in enumerate(found["offset_mapping"]) if start < end)
+    architecture, seen = editor._architecture, {}
+
+    def key(module: object, inputs: Any, output: Any) -> None:
+        seen["key"] = inputs[0][0, last].double()
+
+    def top(module: object, inputs: Any, output: Any) -> None:
+        seen["top"] = (output[0] if isinstance(output, tuple) else output)[0, last].double()
+
+    handles = [
+        architecture.mlp_out(model, layer).register_forward_hook(key),
+        architecture.layers(model)[editor.hparams.layers[-1]].register_forward_hook(top),
+    ]
+    with torch.no_grad():
+        model(input_ids=torch.tensor([found["input_ids"]]))
+    for handle in handles:
+        handle.remove()
+    return seen["key"], seen["top"]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("name", ["memit", "memit_seq", "alphaedit"])
+def test_two_calls_over_three_layers_replayed_by_hand(
+    name: str,
+    family: str,
+    make_model: Callable[..., PreTrainedModel],
+    make_editor: Callable[..., Any],
+    requests: list[EditRequest],
+) -> None:
+    """On a second model: K with the bare key half, R / (layers left), the formula, layer by layer.
+
+    Meng et al. 2023, alg. 1, and eq. 14 with the memory of AlphaEdit's eq. 14.
+    """
+    model, editor = make_model(family), make_editor(name, make_model(family))
+    layers, hparams = editor.hparams.layers, editor.hparams
+    moments = moments_for(editor, hparams, editor._architecture)
+    assert len(layers) == 3 and len(editor._templates) > 2
+    past = {layer: torch.zeros_like(moments[layer].matrix.double()) for layer in layers}
+    for call in (requests[:1], requests[1:3]):
+        wanted = [
+            value.base + value.delta for value in editor.solve_values(call, editor._templates)
+        ]
+        editor.edit(call)
+        for index, layer in enumerate(layers):
+            keys, residuals = [], []
+            for request, value in zip(call, wanted, strict=True):
+                read = [read_by_hooks(model, editor, layer, request, t) for t in editor._templates]
+                others = torch.stack([key for key, _ in read[1:]]).mean(0)
+                keys.append((read[0][0] + others) / 2)
+                residuals.append((value.double() - read[0][1]) / (3 - index))
+            k, r = torch.stack(keys, 1), torch.stack(residuals, 1)
+            moment, ones = moments[layer].matrix.double(), torch.eye(len(past[layer])).double()
+            if name == "alphaedit":
+                trace = moment.trace()
+                values, vectors = torch.linalg.eigh(moment)
+                null = vectors[:, values < hparams.nullspace_threshold * trace / len(values)]
+                p = null @ null.T
+                system = p @ (k @ k.T + past[layer]) + hparams.L2 * trace * ones
+                change = torch.linalg.solve(system, p @ k @ r.T).T
+            else:
+                weighs = hparams.mom2_update_weight * moment + past[layer] + k @ k.T
+                change = r @ k.T @ torch.linalg.inv(weighs)
+            if name != "memit":
+                past[layer] += k @ k.T
+            with torch.no_grad():
+                oriented(editor._architecture.mlp_out(model, layer)).add_(change.float())
+    for index, layer in enumerate(layers):
+        ours = oriented(editor._architecture.mlp_out(model, layer)).detach()
+        start = oriented(editor._architecture.mlp_out(make_model(family), layer)).detach()
+        apart = (weight_of(editor, index) - ours).norm() / (ours - start).norm()
+        assert apart < 1e-4, layer
 
 
 @pytest.mark.parametrize("objective", ["prompt_last", "target_new"])

@@ -17,6 +17,7 @@ from seqedit_bench.benchmark.trial import MIDDLE, NORTH, START
 from seqedit_bench.editors import EditRequest, ModelShape
 from seqedit_bench.editors._architecture import Architecture, oriented
 from seqedit_bench.editors._codebook import Action, Codebook
+from seqedit_bench.editors._keys import right_pad
 from seqedit_bench.editors._trace import record
 from seqedit_bench.editors.grace import GRACE, GRACEHparams
 from seqedit_bench.tasks.tokenization import encode, encode_pair
@@ -163,6 +164,27 @@ def test_a_stored_prompt_gets_its_value_and_nothing_else_moves(
     assert torch.equal(answer(None, main_model, ids, end), before[0]), "nobody said where it ends"
     for name, value in main_model.state_dict().items():
         assert torch.equal(value, weights[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_stored_prompts_are_found_among_others_in_half_precision(
+    family: str,
+    dtype: torch.dtype,
+    make_model: Make,
+    make_editor: Make,
+    requests: list[EditRequest],
+) -> None:
+    """Pads change what is rounded: a key in a batch is up to a hundredth of its length away."""
+    editor = make_editor("grace", make_model(family).to(dtype), **SMALL, radius=1e-4)
+    for request in requests:
+        editor.edit([request])
+    pairs = [encode_pair(editor.tokenizer, r.text, r.target_new) for r in requests]
+    ids, mask = right_pad([[*p.context, *p.continuation] for p in pairs], torch.device("cpu"))
+    editor.next_rows(torch.tensor([len(pair.context) - 1 for pair in pairs]))
+    with torch.no_grad():
+        editor.model(input_ids=ids, attention_mask=mask, use_cache=False)
+    assert editor._chosen.tolist() == [0, 1, 2, 3]
 
 
 def test_the_target_is_learnt(main_model: PreTrainedModel, make_editor: Make) -> None:

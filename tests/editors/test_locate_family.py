@@ -26,6 +26,7 @@ from seqedit_bench.editors._solve import (
 )
 from seqedit_bench.editors._spread import SpreadEditor
 from seqedit_bench.editors._steps import add_change
+from seqedit_bench.editors._trace import Trace, record
 from seqedit_bench.editors._values import Value, ValueSettings, optimise_values
 from seqedit_bench.editors.alphaedit import AlphaEdit, used_directions
 from seqedit_bench.editors.encore import ENCOREHparams
@@ -331,6 +332,52 @@ def test_emmet_gives_one_fact_its_value_exactly(
             residual[:, 0], torch.linalg.solve(moment_of(editor), key[:, 0]), key[:, 0]
         ).change.matrix()
         torch.testing.assert_close(change, expected, rtol=1e-4, atol=1e-5)
+
+
+def check_value_is_reached(editor: Any, requests: Requests) -> None:
+    """Edit, and the layer gives what it gave with delta put in where it was found."""
+    model, architecture = editor.model, editor._architecture
+    editor._templates = ["{}"]
+    layer = architecture.layers(model)[1]
+    site = architecture.mlp_out(model, 1) if editor.site == "mlp" else layer
+    for request in requests:
+        (row,) = subject_rows(editor.tokenizer, request, ["{}"])
+        ids = torch.tensor([row.ids])
+        (value,) = editor.solve_values([request], ["{}"])
+
+        def put_in(_: str, output: Tensor, row: Any = row, delta: Tensor = value.delta) -> Tensor:
+            changed = output.clone().view(1, -1, len(delta))
+            changed[0, row.last] += delta
+            return changed.view_as(output)
+
+        before = record(model, {"layer": layer}, input_ids=ids)["layer"][0, row.last]
+        with Trace({"site": site}, edit=put_in):
+            wanted = record(model, {"layer": layer}, input_ids=ids)["layer"][0, row.last]
+        editor.edit([request])
+        reached = record(model, {"layer": layer}, input_ids=ids)["layer"][0, row.last]
+        assert (reached - wanted).norm() < 1e-3 * (wanted - before).norm()
+
+
+def test_one_layer_reaches_its_value_in_every_family(
+    any_model: PreTrainedModel, make_editor: Make, requests: Requests
+) -> None:
+    check_value_is_reached(make_editor("emmet", any_model), requests[:3])
+
+
+def test_one_layer_reaches_its_value_where_norms_follow_sums(
+    opt_350m: PreTrainedModel, make_editor: Make, requests: Requests
+) -> None:
+    check_value_is_reached(make_editor("emmet", opt_350m), requests[:3])
+
+
+@pytest.mark.parametrize("name", ["memit", "memit_seq", "alphaedit", "encore"])
+def test_layers_behind_norms_cannot_share(
+    name: str, make_model: Callable[..., PreTrainedModel], make_editor: Make, requests: Requests
+) -> None:
+    model = make_model("gemma2")
+    with pytest.raises(InputError, match=r"gemma2: a norm .*name one .*layers=\[2\]"):
+        make_editor(name, model)
+    assert make_editor(name, model, layers=[2]).site == "mlp"
 
 
 @pytest.mark.parametrize(("facts", "same"), [(1, True), (3, False)])

@@ -23,7 +23,7 @@ from seqedit_bench.editors import Editor, EditRequest
 from seqedit_bench.editors._architecture import Architecture, add_update, oriented
 from seqedit_bench.editors._hypernetwork import Hypernetwork, Matrix, Normaliser
 from seqedit_bench.editors._mend_checkpoint import load_checkpoint, training_path
-from seqedit_bench.editors._mend_training import TrainingSettings
+from seqedit_bench.editors._mend_training import Trainer, TrainingSettings
 from seqedit_bench.editors._trace import frozen
 from seqedit_bench.editors._upper import LowRank, Text, Upper
 from seqedit_bench.editors.mend import MEND
@@ -289,6 +289,37 @@ def train(editor: MEND, cases: list[EditCase], steps: int, **options: Any) -> An
     return editor.train(
         cases, cases, options.pop("settings", SETTINGS), steps=steps, provenance={}, **options
     )
+
+
+def test_the_loss_is_that_of_edits_really_written(
+    make_model: Callable[..., PreTrainedModel], make: Callable[..., MEND], cases: list[EditCase]
+) -> None:
+    """c_edit * NLL of prompt and wordings + c_loc * KL(before || after), from whole passes."""
+    editor = make(make_model("gpt2"), edit_lr=-0.5)
+    settings = SETTINGS.model_copy(update={"c_edit": 0.7, "c_loc": 2.0})
+    examples = editor._examples(cases[:2], settings)
+    with frozen(editor.model):
+        trainer = Trainer(editor._upper, editor._network, examples, [], [], settings)
+        loss = trainer._loss(trainer._outcome(examples, [[], []])).item()
+
+    def log_probs(text: Text) -> Tensor:
+        with torch.no_grad():
+            logits = editor.model(input_ids=torch.tensor([text.ids])).logits[0]
+        return logits[list(text.reads)].double().log_softmax(-1)
+
+    pristine = {name: tensor.clone() for name, tensor in editor.model.state_dict().items()}
+    nlls, kls = [], []
+    for case, example in zip(cases, examples, strict=False):
+        before = [log_probs(text) for text in example.local]
+        editor.edit([case.request])
+        for text in (example.edit, *example.outer):
+            nlls.append(-log_probs(text).gather(1, torch.tensor(text.labels)[:, None]).mean())
+        for text, old in zip(example.local, before, strict=True):
+            kls.append((old.exp() * (old - log_probs(text))).sum(1).mean())
+        editor.model.load_state_dict(pristine)
+    nll, kl = torch.stack(nlls).mean(), torch.stack(kls).mean()
+    assert kl > 0.1 * nll, "the term must be felt"
+    assert loss == pytest.approx(float(0.7 * nll + 2.0 * kl), rel=1e-4)
 
 
 def test_training_makes_edits_better(trainable: Callable[..., MEND], cases: list[EditCase]) -> None:

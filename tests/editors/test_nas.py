@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -186,6 +187,18 @@ def test_pilots_are_the_last_of_the_default_order(
     cases = load_stream(Source.choose(None, None), "counterfact", sample=1).cases
     editor = nas(make_editor, "memit", make_model("llama"), nas={"pilots": 2})
     assert editor.prepare()["nas"]["pilot_case_ids"] == [case.case_id for case in cases[-2:]]
+
+
+def test_an_edit_that_was_a_pilot_says_so(
+    make_model: MakeModel, make_editor: MakeEditor, requests: list[EditRequest]
+) -> None:
+    """Whatever its number is in the run's own data; a known anchor had no pilots."""
+    editor = nas(make_editor, "memit", make_model("llama"), nas={"pilots": 2})
+    pilot = dataclasses.replace(editor._pilots[1], case_id=7)
+    reports = editor.edit([requests[0], pilot]).per_request
+    assert [report["nas_pilot"] for report in reports] == [0, 1]
+    known = nas(make_editor, "memit", make_model("llama"), nas={"anchor": 1.0})
+    assert known.edit([pilot]).per_request[0]["nas_pilot"] == 0
 
 
 def test_too_many_pilots(make_model: MakeModel, make_editor: MakeEditor) -> None:

@@ -52,6 +52,16 @@ def test_restrain_of_a_low_rank_update() -> None:
     assert int(torch.linalg.matrix_rank(kept)) == 2
 
 
+@pytest.mark.parametrize("top", [1e5, 1e7, 1e10])
+def test_restrain_of_an_exploded_update(top: float) -> None:
+    """Singular values near the threshold are not lost behind one that is far above it."""
+    left, right = torch.linalg.qr(vectors(30, 30)).Q, torch.linalg.qr(vectors(40, 30, seed=2)).Q
+    values = torch.tensor([top, 50.0, 20.0, 8.0, *[0.5] * 26]).double()
+    kept = torch.where(values > 5.0, restraint("log", 5.0)(values), values)
+    found = restrain((left * values) @ right.T, 5.0, "log")
+    assert (found - (left * kept) @ right.T).norm() < 1e-6 * kept.norm()
+
+
 def test_restrain_leaves_small_updates_alone() -> None:
     update = vectors(6, 9)
     spectral, frobenius = torch.linalg.matrix_norm(update, 2), update.norm()

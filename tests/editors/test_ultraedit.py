@@ -91,7 +91,7 @@ def test_collected_inputs_and_gradients(
     requests: list[EditRequest],
     batch_size: int,
 ) -> None:
-    """Their outer products sum to the gradient of the weight, in the last layer.
+    """Their outer products are the weight's gradient of a fact's mean NLL, in the last layer.
 
     There nothing attends to what the projection gives out: all gradient is at answer positions.
     """
@@ -109,7 +109,7 @@ def test_collected_inputs_and_gradients(
         expected = functional.cross_entropy(logits[reads], torch.tensor(pair.continuation))
         torch.testing.assert_close(loss, expected.detach(), rtol=1e-4, atol=1e-4)
         weight = module.get_parameter("weight")
-        (whole,) = torch.autograd.grad(expected * len(pair.continuation), weight)
+        (whole,) = torch.autograd.grad(expected, weight)
         whole = whole if oriented(module).shape == weight.shape else whole.T
         part = slice(start, start + len(pair.continuation))
         torch.testing.assert_close(
@@ -122,7 +122,7 @@ def test_collected_inputs_and_gradients(
 def test_lower_layers_get_gradients_through_upper_ones(
     main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, requests: list[EditRequest]
 ) -> None:
-    """Against a finite difference of the summed NLL."""
+    """Against a finite difference of the mean NLL."""
     architecture = Architecture.of(main_model)
     modules = {str(layer): architecture.mlp_out(main_model, layer) for layer in (0, 2)}
     pair = pairs_of(tokenizer, requests)[0]
@@ -138,7 +138,7 @@ def test_lower_layers_get_gradients_through_upper_ones(
         handle = modules["0"].register_forward_hook(push)
         _, nll = token_gradients(main_model, {"2": modules["2"]}, [pair], batch_size=1)
         handle.remove()
-        losses.append(nll.item() * len(pair.continuation))
+        losses.append(nll.item())
     slope = (losses[0] - losses[1]) / (2 * small)
     assert slope == pytest.approx(found["0"].gradients[0].norm().item(), rel=0.02)
 
