@@ -10,8 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from .canonical import canonical
 from .results import Count, Positive, Record, Result, read_record
@@ -22,22 +21,7 @@ _SET = ("result", "editor", "hparams")
 """What an edit is made again with: rounded, other numbers would come out."""
 ENTRIES = Path(__file__).parent / "entries"
 
-
-def _printed(text: str) -> str:
-    if text != text.strip() or not text.isprintable():
-        raise PydanticCustomError(
-            "printed", "has characters that cannot be seen, or spaces at an end"
-        )
-    return text
-
-
-def _named(text: str) -> str:
-    if not any(letter.isalpha() for letter in text):
-        raise PydanticCustomError("named", "has no letter")
-    return text
-
-
-Text = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_printed)]
+Text = Annotated[str, Field(min_length=1, max_length=300)]
 Link = Annotated[str, Field(pattern=r"^https://[!-~]+$", max_length=300)]
 
 
@@ -59,7 +43,7 @@ class Card(Record):
 class Submission(Record):
     """Who put it here."""
 
-    team: Annotated[Text, AfterValidator(_named)]
+    team: Text
     paper: Link | None
     """What to cite for these numbers."""
     card: Card

@@ -16,7 +16,7 @@ from .given import bundled
 from .problem import Problem, short
 from .ranges import ranges
 from .relations import relations
-from .rules import card_problems, refusals
+from .rules import card_problems, refusals, text_problems
 from .together import together
 
 _DEPTH = 4
@@ -114,6 +114,7 @@ def entry_problems(entry: Entry, known: Known) -> list[Problem]:
     result = entry.result
     found = [each._replace(field=f"result.{each.field}") for each in refusals(result, known)]
     found += card_problems(entry.submission.card, result, known)
+    found += text_problems(entry.submission)
     broken = list(ranges(entry))
     found += broken
     if not broken:  # lists that do not fit each other cannot be computed with

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..entry import Card
+from ..entry import Card, Submission
 from ..known import Known, Protocol
 from ..results import SKIPPED, EditorInfo, Result
 from .problem import Problem, short
@@ -207,6 +207,22 @@ def _editor(editor: EditorInfo, known: Known) -> Iterator[Problem]:
             yield Problem(
                 "editor.hparams", f"differ from those of {part} by {short(', '.join(odd))}"
             )
+
+
+def text_problems(submission: Submission) -> Iterator[Problem]:
+    """Yield the texts of a submission that say other than is seen, or nothing."""
+    card = submission.card
+    texts = {"team": submission.team, "card.needs": " ".join(card.needs)}
+    for name in ("name", "summary", "paper", "licence"):
+        texts[f"card.{name}"] = getattr(card, name) or ""
+    for name, text in texts.items():
+        if text != text.strip() or not text.isprintable():
+            yield Problem(
+                f"submission.{name}",
+                f"{short(text)} has characters that cannot be seen, or spaces at an end",
+            )
+    if not any(letter.isalpha() for letter in submission.team):
+        yield Problem("submission.team", f"{short(submission.team)} has no letter")
 
 
 def card_problems(card: Card, result: Result, known: Known) -> Iterator[Problem]:
