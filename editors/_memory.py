@@ -10,16 +10,20 @@ import torch
 from ..tasks.errors import InputError
 
 
+_SIGNS = ("out of memory", "not enough memory", "alloc_cpu", "_alloc_failed")
+"""What torch and the libraries below it say when memory runs out, in small letters."""
+
+
 class OutOfMemory(InputError):
     """Memory does not hold what must be run at once: no fact's fault, and the end of a run."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, on the GPU or the CPU."""
+    """Return whether an error says that memory ran out, on whatever device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("not enough memory" in text or "alloc_cpu" in text)
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
 
 
 class Budget:

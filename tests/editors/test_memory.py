@@ -24,6 +24,10 @@ ERRORS = [
         "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory"
     ),
     RuntimeError("[...] not enough memory: you tried to allocate 9000000000 bytes."),
+    RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB, max allowed: 9.07 GB)"),
 ]
 
 
@@ -69,6 +73,7 @@ def test_other_errors_go_through() -> None:
         budget.run(range(4), first, work)
     assert budget.halved == 0
     assert not is_out_of_memory(ValueError("not enough memory"))
+    assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
 
 
 def test_values_of_a_batch_are_found_in_parts(
