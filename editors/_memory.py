@@ -9,7 +9,6 @@ import torch
 
 from ..tasks.errors import InputError
 
-
 _SIGNS = ("out of memory", "not enough memory", "alloc_cpu", "_alloc_failed")
 """What torch and the libraries below it say when memory runs out, in small letters."""
 
