@@ -171,7 +171,8 @@ class Scorer:
             at, token = wanted[inside, 0] - start, wanted[inside, 1]
             log_prob[inside] = logits[at, token] - logits.logsumexp(-1)[at]
             greedy[inside] = logits.argmax(-1)[at] == token
-        values, flags = log_prob.double().tolist(), (greedy & ~log_prob.isnan()).tolist()
+        # Apple's GPUs have no float64.
+        values, flags = log_prob.cpu().double().tolist(), (greedy & ~log_prob.isnan()).tolist()
         by_pair: dict[int, list[tuple[float, bool]]] = {}
         for (_, index, _), value, flag in zip(reads, values, flags, strict=True):
             by_pair.setdefault(index, []).append((value, flag))

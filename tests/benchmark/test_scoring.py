@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from seqedit_bench.benchmark.scoring import Scorer
@@ -205,6 +207,32 @@ def narrow(model: PreTrainedModel, window: int) -> PreTrainedModel:
         if getattr(module, "sliding_window", None) is not None:
             vars(module)["sliding_window"] = window
     return model
+
+
+class WithoutFloat64(TorchFunctionMode):
+    """Refuses what Apple's GPUs do: float64, of anything that `.cpu()` has not brought back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._back: list[torch.Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if getattr(result, "dtype", None) == torch.float64:
+            assert any(args[0] is each for each in self._back), f"float64 from {func.__name__}"
+            self._back.append(result)
+        if func is torch.Tensor.cpu:
+            self._back.append(result)
+        return result
+
+
+def test_nothing_is_float64_on_the_device(
+    main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    scorer = Scorer(main_model, max_length=256)
+    expected = scorer.score(pairs_of(tokenizer))
+    with WithoutFloat64():
+        assert scorer.score(pairs_of(tokenizer)) == expected
 
 
 def test_greedy_tokens_are_counted_one_by_one(
