@@ -18,7 +18,7 @@ from ..editors._memory import Budget
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Tokenizer
 from .packs import Packs
-from .prefix import Prefix, unshared
+from .prefix import Prefix
 from .rows import Rows
 from .sharing import Group
 
@@ -112,7 +112,8 @@ class Generator:
 
         def run(prefix: Prefix, batch: Sequence[int]) -> None:
             opened = [ids[index] for index in batch]
-            running = prefix.open(opened, keep=True, ends=[len(row) - 1 for row in opened])
+            ends = [len(row) - 1 for row in opened]
+            running = prefix.open(opened, new=decoding.max_new_tokens, ends=ends)
             asked = [distinct[index] for index in batch]
             if self._hooks is not None:
                 acted = self._hooks.hit_rows() or [False] * len(asked)
@@ -135,7 +136,7 @@ class Generator:
 
     def _groups(self, rows: Sequence[Sequence[int]], decoding: Decoding) -> list[Group]:
         longest = max(map(len, rows)) + decoding.max_new_tokens
-        if not self._packs.packed and unshared(self._model, longest):
+        if not self._packs.packed and self._packs.attention.not_behind_prefix(longest):
             # Without padding nothing can be miscounted: one length at a time.
             return [
                 Group(0, [index for index, row in enumerate(rows) if len(row) == length])

@@ -99,8 +99,8 @@ class SequentialEditLM(HFLM):
             for what, budget in budgets.items()
             if budget.halved
         ]
-        if self.scorer.unshared:
-            now.append(f"shared prefixes are run again for each prompt: {self.scorer.unshared}")
+        if self.scorer.not_shared:
+            now.append(f"shared prefixes are run again for each prompt: {self.scorer.not_shared}")
         fresh = [text for text in now if text not in self._told]
         self._told.update(fresh)
         return fresh

@@ -83,9 +83,9 @@ class Scorer:
         """Which pairs of the last call hooks acted on; empty without hooks."""
 
     @property
-    def unshared(self) -> str | None:
+    def not_shared(self) -> str | None:
         """Why prefixes were not shared the last time they could have been."""
-        return self._packs.unshared
+        return self._packs.not_shared
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
@@ -109,7 +109,7 @@ class Scorer:
 
         def run(prefix: Prefix, batch: Sequence[int]) -> None:
             ends = [limits[row] for row in batch]
-            running = prefix.open([rows[row] for row in batch], keep=False, ends=ends)
+            running = prefix.open([rows[row] for row in batch], ends=ends)
             for row, hit in zip(batch, self._hits(len(batch)), strict=True):
                 hits.update(dict.fromkeys(placed[row], hit))
             reads = [
