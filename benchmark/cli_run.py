@@ -162,6 +162,9 @@ def resume_command(
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="Torch device; default: as before.")] = None,
+    cache_gb: Annotated[
+        float | None, typer.Option(min=0, help="As of `run`; default: as before.")
+    ] = None,
     cache_dir: Annotated[
         Path | None,
         typer.Option(help="Folder of the cache; default: as before.", envvar=CACHE_VARIABLE),

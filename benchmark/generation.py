@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -60,6 +60,7 @@ class Generator:
         batch_tokens: Prompt tokens run at a time; None takes what suits the model and its device.
         seed: Seed of sampling.
         hooks: An editor of kind `hooks`, told in each pass where prompts end.
+        relief: Called when memory has run out; see `Budget`.
     """
 
     def __init__(
@@ -71,11 +72,12 @@ class Generator:
         batch_tokens: int | None = None,
         seed: int = 0,
         hooks: Editor | None = None,
+        relief: Callable[[], bool] = lambda: False,
     ) -> None:
         self._model, self._tokenizer, self._hooks = model, tokenizer, hooks
         self._max_length = max_length
         self._packs = Packs(model, hooks)
-        self.budget = Budget(batch_tokens or self._packs.tokens, "prompt")
+        self.budget = Budget(batch_tokens or self._packs.tokens, "prompt", relief)
         self._seed = seed
         self._ends = _end_tokens(model, tokenizer)
         self.tokens_run = 0
@@ -122,7 +124,7 @@ class Generator:
             self.tokens_run += running.tokens
 
         for group in self._groups(ids, decoding):
-            prefix = self._packs.prefix(ids, group)
+            prefix = self.budget.once(partial(self._packs.prefix, ids, group))
             self.tokens_run += prefix.length
             take = partial(self._take, ids, group.prefix)
             self.budget.run(group.rows, take, partial(run, prefix))

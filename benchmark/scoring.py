@@ -75,7 +75,7 @@ class Scorer:
         self.budget = Budget(
             batch_tokens or self._packs.tokens,
             "row of tokens",
-            relief=lower.clear if lower is not None else lambda: None,
+            relief=lower.clear if lower is not None else lambda: False,
         )
         self.tokens_scored = 0
         """Tokens run through the model so far, padding aside."""
@@ -122,7 +122,7 @@ class Scorer:
             self.tokens_scored += running.tokens
 
         for group in self._packs.groups(rows, limits):
-            prefix = self._packs.prefix(rows, group, self._lower)
+            prefix = self.budget.once(partial(self._packs.prefix, rows, group, self._lower))
             self.tokens_scored += prefix.length
             take = partial(self._packs.take, rows, group.prefix)
             self.budget.run(group.rows, take, partial(run, prefix))
