@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..editors import Editor
-from ..editors._head import output_logits
+from ..editors._head import float32_logits
 from ..editors._memory import Budget
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Tokenizer
@@ -154,7 +154,7 @@ class Generator:
         last = [running.place(row, -1) for row in range(len(rows))]
         hidden = running.hidden[last]
         for step in range(decoding.max_new_tokens):
-            tokens = self._choose(output_logits(self._model, hidden).float(), decoding, draws)
+            tokens = self._choose(float32_logits(self._model, hidden), decoding, draws)
             for index, token in enumerate(tokens.tolist()):
                 if not going[index]:
                     continue

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..editors import Editor
-from ..editors._head import output_logits
+from ..editors._head import float32_logits
 from ..editors._memory import Budget
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Pair
@@ -166,7 +166,7 @@ class Scorer:
         log_prob = torch.empty(len(wanted), device=hidden.device)
         greedy = torch.empty(len(wanted), dtype=torch.bool, device=hidden.device)
         for start in range(0, len(slots), LOGIT_ROWS):
-            logits = output_logits(self._model, chosen[start : start + LOGIT_ROWS]).float()
+            logits = float32_logits(self._model, chosen[start : start + LOGIT_ROWS])
             inside = (wanted[:, 0] >= start) & (wanted[:, 0] < start + LOGIT_ROWS)
             at, token = wanted[inside, 0] - start, wanted[inside, 1]
             log_prob[inside] = logits[at, token] - logits.logsumexp(-1)[at]
