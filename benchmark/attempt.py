@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 
 from ..editors import Editor, EditReport, EditRequest
-from ..editors._memory import OutOfMemory, is_out_of_memory
+from ..editors._memory import OutOfMemory, free, is_out_of_memory
 from ..tasks.errors import InputError, RequestError
 from ..tasks.tokenization import encode_pair
 from .snapshot import Snapshot
@@ -28,7 +28,12 @@ class Attempt(NamedTuple):
 
 
 def attempt(
-    editor: Editor, requests: Sequence[EditRequest], *, before: Snapshot, window: int
+    editor: Editor,
+    requests: Sequence[EditRequest],
+    *,
+    before: Snapshot,
+    window: int,
+    relief: Callable[[], bool] = lambda: False,
 ) -> Attempt:
     """Edit some facts in one call; what cannot be edited is left out, and the rest edited.
 
@@ -42,6 +47,8 @@ def attempt(
         requests: The facts.
         before: Model and editor as they are now.
         window: Tokens that the model can read at once.
+        relief: Called when memory has run out, to give back what can be made again; returns whether
+            there was any. The same facts are then tried once more.
 
     Raises:
         OutOfMemory: that is no fact's fault; model and editor are as the call left them.
@@ -56,21 +63,25 @@ def attempt(
             for request in requests
             if (reason := _unreadable(editor, request, window))
         }
-    report = EditReport()
+    report, relieved = EditReport(), False
     while left := [request for request in left if request.case_id not in failed]:
         try:
             report = _call(editor, left)
             break
         except OutOfMemory:
-            raise
+            if relieved or not relief():
+                raise
+            relieved = True
         except RequestError as error:
-            before.restore()
             known = error.case_id in {request.case_id for request in left}
             refused = [error.case_id] if known else [request.case_id for request in left]
             failed |= dict.fromkeys(refused, _one_line(error.reason))
         except (InputError, _NO_SOLUTION) as error:
-            before.restore()
             failed |= {request.case_id: _one_line(str(error)) for request in left}
+        # Out here nothing refers to the tensors of the call that failed.
+        if relieved:
+            free()
+        before.restore()
     must_be_report(report, editor)
     _must_be_about(report, len(left), editor)
     # An editor that reports nothing of single facts has empty reports.
@@ -85,10 +96,7 @@ def _call(editor: Editor, requests: Sequence[EditRequest]) -> EditReport:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemory(
-            "out of memory during an edit: use a device with more memory, --dtype bfloat16, a "
-            "smaller --batch-size or a smaller model"
-        ) from error
+        raise OutOfMemory("during an edit") from error
 
 
 def must_be_report(report: object, editor: Editor) -> None:

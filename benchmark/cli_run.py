@@ -156,6 +156,9 @@ def resume_command(
     include_path: IncludePathNow = None,
     trust_remote_code: TrustAgain = None,
     device: Annotated[str | None, typer.Option(help="Torch device; default: as before.")] = None,
+    cache_gb: Annotated[
+        float | None, typer.Option(min=0, help="As of `run`; default: as before.")
+    ] = None,
     cache_dir: Annotated[
         Path | None,
         typer.Option(help="Folder of the cache; default: as before.", envvar=CACHE_VARIABLE),

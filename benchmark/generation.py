@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,12 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..editors import Editor
-from ..editors._head import output_logits
+from ..editors._head import float32_logits
 from ..editors._memory import Budget
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Tokenizer
 from .packs import Packs
-from .prefix import Prefix, unshared
+from .prefix import Prefix
 from .rows import Rows
 from .sharing import Group
 
@@ -60,6 +60,7 @@ class Generator:
         batch_tokens: Prompt tokens run at a time; None takes what suits the model and its device.
         seed: Seed of sampling.
         hooks: An editor of kind `hooks`, told in each pass where prompts end.
+        relief: Called when memory has run out; see `Budget`.
     """
 
     def __init__(
@@ -71,11 +72,12 @@ class Generator:
         batch_tokens: int | None = None,
         seed: int = 0,
         hooks: Editor | None = None,
+        relief: Callable[[], bool] = lambda: False,
     ) -> None:
         self._model, self._tokenizer, self._hooks = model, tokenizer, hooks
         self._max_length = max_length
         self._packs = Packs(model, hooks)
-        self.budget = Budget(batch_tokens or self._packs.tokens, "prompt")
+        self.budget = Budget(batch_tokens or self._packs.tokens, "prompt", relief)
         self._seed = seed
         self._ends = _end_tokens(model, tokenizer)
         self.tokens_run = 0
@@ -112,7 +114,8 @@ class Generator:
 
         def run(prefix: Prefix, batch: Sequence[int]) -> None:
             opened = [ids[index] for index in batch]
-            running = prefix.open(opened, keep=True, ends=[len(row) - 1 for row in opened])
+            ends = [len(row) - 1 for row in opened]
+            running = prefix.open(opened, new=decoding.max_new_tokens, ends=ends)
             asked = [distinct[index] for index in batch]
             if self._hooks is not None:
                 acted = self._hooks.hit_rows() or [False] * len(asked)
@@ -121,7 +124,7 @@ class Generator:
             self.tokens_run += running.tokens
 
         for group in self._groups(ids, decoding):
-            prefix = self._packs.prefix(ids, group)
+            prefix = self.budget.once(partial(self._packs.prefix, ids, group))
             self.tokens_run += prefix.length
             take = partial(self._take, ids, group.prefix)
             self.budget.run(group.rows, take, partial(run, prefix))
@@ -135,7 +138,7 @@ class Generator:
 
     def _groups(self, rows: Sequence[Sequence[int]], decoding: Decoding) -> list[Group]:
         longest = max(map(len, rows)) + decoding.max_new_tokens
-        if not self._packs.packed and unshared(self._model, longest):
+        if not self._packs.packed and self._packs.attention.not_behind_prefix(longest):
             # Without padding nothing can be miscounted: one length at a time.
             return [
                 Group(0, [index for index, row in enumerate(rows) if len(row) == length])
@@ -151,7 +154,7 @@ class Generator:
         last = [running.place(row, -1) for row in range(len(rows))]
         hidden = running.hidden[last]
         for step in range(decoding.max_new_tokens):
-            tokens = self._choose(output_logits(self._model, hidden).float(), decoding, draws)
+            tokens = self._choose(float32_logits(self._model, hidden), decoding, draws)
             for index, token in enumerate(tokens.tolist()):
                 if not going[index]:
                     continue

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonlines
-
 from ..tasks.errors import InputError
-from .journal import finite
+from .journal import as_line
+from .storage import append_to, size_of
 
 
 class Ledger:
@@ -39,12 +38,15 @@ class Ledger:
         """What is there."""
 
     def append(self, line: dict[str, Any]) -> dict[str, Any]:
-        """Add a line; return it as written."""
-        clean = finite(line)
-        with jsonlines.open(self.path, mode="a", compact=True) as journal:
-            journal.write(clean)
-        self.lines.append(clean)
-        return clean
+        """Add a line; return it as written.
+
+        Raises:
+            StorageError: it could not be written; the file is as before.
+        """
+        text = as_line(line)
+        append_to(self.path, f"{text}\n".encode(), size=size_of(self.path))
+        self.lines.append(json.loads(text))
+        return self.lines[-1]
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:

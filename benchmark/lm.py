@@ -81,6 +81,7 @@ class SequentialEditLM(HFLM):
             batch_tokens=batch_tokens,
             seed=seed,
             hooks=self._hooks,
+            relief=self.give_back,
         )
 
     def set_cache_hook(self, cache_hook: Any) -> None:
@@ -99,11 +100,17 @@ class SequentialEditLM(HFLM):
             for what, budget in budgets.items()
             if budget.halved
         ]
-        if self.scorer.unshared:
-            now.append(f"shared prefixes are run again for each prompt: {self.scorer.unshared}")
+        if self.lower is not None and self.lower.given_back:
+            now.append("memory ran out: what is under the edited layers is kept no more")
+        if self.scorer.not_shared:
+            now.append(f"shared prefixes are run again for each prompt: {self.scorer.not_shared}")
         fresh = [text for text in now if text not in self._told]
         self._told.update(fresh)
         return fresh
+
+    def give_back(self) -> bool:
+        """Give back the memory of what can be made again; return whether there was any."""
+        return self.lower is not None and self.lower.clear()
 
     @property
     def tokens_run(self) -> int:

@@ -152,10 +152,13 @@ class TaskSet:
         """Tasks that are not measured and why, those for other kinds of edits aside."""
         return {name: reason for name, reason in self.empty.items() if reason}
 
+    def leaves_of(self, name: str) -> set[str]:
+        """Return the tasks that a name stands for: itself, or those of a group or tag."""
+        return set(self._loaded[name]["tasks"]) if name not in self.empty else set()
+
     def about_edits(self, name: str) -> bool:
         """Return whether the documents of a task belong to edits, as far as it has any."""
-        leaves = self._loaded[name]["tasks"] if name not in self.empty else {}
-        return all(leaf in self._cases for leaf in leaves)
+        return self.leaves_of(name) <= {*self._cases}
 
     def keeps_texts(self, name: str) -> bool:
         """Return whether what this task generates belongs into the journal."""

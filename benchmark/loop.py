@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..editors import Editor
-from ..editors._memory import OutOfMemory
+from ..editors._memory import Budget
 from ..leaderboards import Result
 from ..leaderboards import summary as summaries
 from ..leaderboards.results import Cost
@@ -184,15 +184,13 @@ class Loop:
         self._pass_news_on()
 
     def _attempt(self, batch: Sequence[EditCase]) -> Attempt:
-        requests = [case.request for case in batch]
-        before = Snapshot(self.editor)  # let go again before anything is measured
-        try:
-            with self.editing:
-                return attempt(self.editor, requests, before=before, window=self.lm.max_length)
-        except OutOfMemory as error:
-            raise OutOfMemory(
-                f"{error}; where it fits, this run goes on with: {self.keeper.command}"
-            ) from error
+        requests, relief = [case.request for case in batch], self.lm.give_back
+        # Let go again before anything is measured.
+        before = Budget(1, "edit", relief).once(lambda: Snapshot(self.editor))
+        with self.editing:
+            return attempt(
+                self.editor, requests, before=before, window=self.lm.max_length, relief=relief
+            )
 
     def _pass_news_on(self) -> None:
         for text in self.lm.news():

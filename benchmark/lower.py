@@ -40,6 +40,8 @@ class LowerStates:
         """Bytes kept."""
         self.reused = 0
         """Tokens whose lower layers were not run."""
+        self.given_back = False
+        """Whether memory ran out, and nothing is kept any more."""
 
     @classmethod
     def under(cls, editor: Editor | None, model: PreTrainedModel, gb: float) -> LowerStates | None:
@@ -73,10 +75,13 @@ class LowerStates:
             self.used += size
         return result
 
-    def clear(self) -> None:
-        """Give the memory back, and keep nothing more."""
+    def clear(self) -> bool:
+        """Give the memory back, and keep nothing more; return whether anything was kept."""
+        kept = self.used > 0
         self._kept.clear()
         self._budget = self.used = 0
+        self.given_back = True
+        return kept
 
 
 def lowest_edited_layer(editor: Editor, model: PreTrainedModel) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel
 
 from ..editors import Editor
+from .attention import Attention
 from .lower import LowerStates
-from .prefix import WORTH, Prefix, unpacked, unshared
+from .prefix import WORTH, Prefix
 from .sharing import Group, group_rows, next_padded, next_tree
 
 BATCH_TOKENS = 4096
@@ -30,8 +31,9 @@ class Packs:
 
     def __init__(self, model: PreTrainedModel, hooks: Editor | None) -> None:
         self._model, self._hooks = model, hooks
-        self.packed = hooks is None and unpacked(model) is None
-        self.unshared: str | None = None
+        self.attention = Attention.of(model)
+        self.packed = hooks is None and self.attention.not_packed is None
+        self.not_shared: str | None = None
         """Why prefixes were not shared the last time they could have been."""
 
     @property
@@ -54,8 +56,8 @@ class Packs:
             return alone
         groups = group_rows(rows, limits, worth=WORTH)
         if not self.packed and any(group.prefix for group in groups):
-            self.unshared = unshared(self._model, max(len(row) for row in rows))
-            if self.unshared:
+            self.not_shared = self.attention.not_behind_prefix(max(map(len, rows)))
+            if self.not_shared:
                 return alone
         return groups
 
@@ -64,7 +66,14 @@ class Packs:
     ) -> Prefix:
         """Run the prefix of a group."""
         ids = rows[group.rows[0]][: group.prefix]
-        return Prefix(self._model, ids, packed=self.packed, lower=lower, hooks=self._hooks)
+        return Prefix(
+            self._model,
+            ids,
+            attention=self.attention,
+            packed=self.packed,
+            lower=lower,
+            hooks=self._hooks,
+        )
 
     def take(
         self, rows: Sequence[Sequence[int]], prefix: int, left: Sequence[int], budget: int

@@ -70,7 +70,9 @@ class Plan:
     @property
     def not_measured(self) -> dict[str, str]:
         """Tasks that the suite has and this run leaves out, and why."""
-        left_out = [name for name in self.config.skip if name not in self.config.downstream]
+        downstream = self.config.downstream
+        asked = {*downstream}.union(*map(self.tasks.leaves_of, downstream))
+        left_out = [name for name in self.config.skip if name not in asked]
         return {**self.tasks.skipped, **dict.fromkeys(left_out, SKIPPED)}
 
     @property
@@ -140,6 +142,7 @@ def make_plan(config: RunConfig) -> Plan:
             f"suite {suite.name} asks nothing about {stream.name} edits: "
             f"none of {', '.join(suite.each_edit)} has documents for them"
         )
+    _must_not_be_asked_already(config.downstream, suite, tasks)
     _must_be_about_edits(suite, "each_edit", suite.each_edit, tasks)
     _must_not_share_metrics(suite, "each_edit", suite.each_edit, tasks)
     later = [name for name in [*checkpoint, *suite.start_end] if tasks.about_edits(name)]
@@ -164,6 +167,23 @@ def make_plan(config: RunConfig) -> Plan:
         single,
         datetime.now(),
     )
+
+
+def _must_not_be_asked_already(names: Sequence[str], suite: Suite, tasks: TaskSet) -> None:
+    """Refuse what would have the suite's own tasks asked otherwise than the suite says.
+
+    Raises:
+        InputError: one of the names is, or stands for, such a task.
+    """
+    for name in names:
+        for own in (*suite.checkpoint, *suite.start_end):
+            if shared := tasks.leaves_of(name) & tasks.leaves_of(own):
+                what = min(shared)
+                among = "it" if what == name else f"its task {what}"
+                raise InputError(
+                    f"--downstream {name}: suite {suite.name} asks {among} already; "
+                    f"--skip {own} has it asked as you say"
+                )
 
 
 def _must_be_about_edits(suite: Suite, key: str, names: Sequence[str], tasks: TaskSet) -> None:
@@ -262,9 +282,6 @@ def _checkpoint(config: RunConfig, suite: Suite) -> dict[str, int]:
         raise InputError("--downstream-every and --downstream-limit need --downstream TASKS")
     shortest = min(suite.checkpoint.values(), default=config.num_edits or suite.num_edits)
     every = config.downstream_every or shortest
-    for name in config.downstream:
-        if name in suite.checkpoint:
-            raise InputError(f"--downstream {name}: suite {suite.name} asks it already")
     return {**suite.checkpoint, **{name: every for name in config.downstream}}
 
 

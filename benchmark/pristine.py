@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import NamedTuple
@@ -43,10 +43,19 @@ class Pristine:
         editor: The editor, prepared; what it remembers now is what it starts each edit with.
         originals: The weights to come back to.
         window: Tokens that the model can read at once.
+        relief: Called when memory has run out; see `attempt`.
     """
 
-    def __init__(self, editor: Editor, originals: OriginalWeights, *, window: int) -> None:
-        self.editor, self._originals, self._window = editor, originals, window
+    def __init__(
+        self,
+        editor: Editor,
+        originals: OriginalWeights,
+        *,
+        window: int,
+        relief: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.editor, self._originals = editor, originals
+        self._window, self._relief = window, relief
         self._before = Snapshot(editor, originals)
 
     def restore(self) -> None:
@@ -69,7 +78,13 @@ class Pristine:
         with torch.random.fork_rng():
             try:
                 with clock:
-                    made = attempt(self.editor, [request], before=self._before, window=self._window)
+                    made = attempt(
+                        self.editor,
+                        [request],
+                        before=self._before,
+                        window=self._window,
+                        relief=self._relief,
+                    )
                 self.editor.model.eval()
                 with self.editor.measured():
                     own = dict(made.reports.get(request.case_id, {}))

@@ -2,12 +2,14 @@
 
 Packed rows are one sequence without padding, in which whatever rows have in common stands once and
 an attention mask keeps them apart. Padded rows are a batch, for what must see each row on its own.
+Single rows are run one by one, where neither can be had.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from transformers import DynamicCache, PreTrainedModel
 from ..editors import Editor
 from ..editors._keys import right_pad
 from ..editors._trace import cache_argument
+from .attention import Attention
 from .lower import LowerStates
 from .sharing import grow
 
@@ -50,6 +53,7 @@ class PackedRows(Rows):
 
     Args:
         model: The live model.
+        attention: What it lets rows share.
         cache: Keys and values of the prefix; None where there is none and nothing is appended.
         prefix: The tokens of the prefix.
         suffixes: What rows have behind it, neighbors sorted as `grow` wants them.
@@ -59,13 +63,13 @@ class PackedRows(Rows):
     def __init__(
         self,
         model: PreTrainedModel,
+        attention: Attention,
         cache: DynamicCache | None,
         prefix: Sequence[int],
         suffixes: Sequence[Sequence[int]],
         lower: LowerStates | None = None,
     ) -> None:
-        self._model, self._cache = model, cache
-        self._kinds = attention_kinds(model)
+        self._model, self._attention, self._cache = model, attention, cache
         tree = grow(suffixes)
         self._paths = tree.paths
         self.tokens = many = len(tree.tokens)
@@ -105,7 +109,7 @@ class PackedRows(Rows):
 
     def _run(self, ids: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
         """Run tokens that each see what `seen` says, (tokens, keys)."""
-        masks = {kind: self._mask(kind, positions, seen) for kind in self._kinds}
+        masks = {kind: self._mask(kind, positions, seen) for kind in self._attention.kinds}
         return self._model.base_model(
             input_ids=ids[None],
             attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
@@ -117,21 +121,11 @@ class PackedRows(Rows):
     def _mask(self, kind: str, positions: Tensor, seen: Tensor) -> Tensor:
         """Return what is added to attention scores, (1, 1, tokens, keys)."""
         if kind == "sliding_attention":
-            window = self._model.config.get_text_config().sliding_window
-            seen = seen & (positions[:, None] - self._positions < window)
+            assert self._attention.window is not None, "that is what slides"
+            seen = seen & (positions[:, None] - self._positions < self._attention.window)
         dtype = self._model.dtype
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
         return mask.masked_fill_(~seen, torch.finfo(dtype).min)[None, None]
-
-
-def attention_kinds(model: PreTrainedModel) -> set[str]:
-    """Return the kinds of attention that a model's layers have, in the words of its config."""
-    config = model.config.get_text_config()
-    layers = getattr(config, "layer_types", None)
-    if layers is not None:
-        return set(layers)
-    window = getattr(config, "sliding_window", None)
-    return {"full_attention" if window is None else "sliding_attention"}
 
 
 class PaddedRows(Rows):
@@ -183,3 +177,35 @@ class PaddedRows(Rows):
             use_cache=self._cache is not None,
             **cache_argument(self._model, self._cache),
         ).last_hidden_state
+
+
+class SingleRows(Rows):
+    """Rows that are run one by one, whole.
+
+    Args:
+        model: The live model.
+        rows: Whole rows, prefix included.
+        prefix: Length of what they share.
+        keep: Whether more tokens will follow.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, rows: Sequence[Sequence[int]], prefix: int, *, keep: bool
+    ) -> None:
+        self._prefix = prefix
+        self._rows = [
+            PaddedRows(model, DynamicCache(config=model.config) if keep else None, 0, [row])
+            for row in rows
+        ]
+        self._starts = [0, *accumulate(map(len, rows))]
+        self.tokens = self._starts[-1]
+        self.hidden = torch.cat([row.hidden for row in self._rows])
+
+    def place(self, row: int, column: int) -> int:
+        inside = column if column < 0 else self._prefix + column
+        return self._starts[row] + self._rows[row].place(0, inside)
+
+    def append(self, tokens: Tensor) -> Tensor:
+        self.tokens += len(tokens)
+        parts = tokens.split(1)
+        return torch.cat([row.append(each) for row, each in zip(self._rows, parts, strict=True)])

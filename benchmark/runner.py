@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..editors import Editor
+from ..editors._memory import OutOfMemory, is_out_of_memory
 from ..leaderboards import Result, read_result
 from ..leaderboards.plot import plot_run
 from ..tasks import InputError
@@ -211,6 +212,13 @@ def _told(loop: Loop) -> Iterator[None]:
     except Exception as error:
         with suppress(StorageError):
             journal.event("failed", reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, OutOfMemory) or is_out_of_memory(error):
+            raise OutOfMemory(
+                error.when if isinstance(error, OutOfMemory) else "in a run",
+                "go on with nothing kept beside the model, or on another --device, with: "
+                f"{loop.keeper.command} --cache-gb 0; another --dtype, a smaller --batch-size or "
+                "a smaller model makes a new run",
+            ) from error
         raise
     finally:
         journal.close()

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..editors import Editor
-from ..editors._head import output_logits
+from ..editors._head import float32_logits
 from ..editors._memory import Budget
 from ..tasks.errors import InputError
 from ..tasks.tokenization import Pair
@@ -75,7 +75,7 @@ class Scorer:
         self.budget = Budget(
             batch_tokens or self._packs.tokens,
             "row of tokens",
-            relief=lower.clear if lower is not None else lambda: None,
+            relief=lower.clear if lower is not None else lambda: False,
         )
         self.tokens_scored = 0
         """Tokens run through the model so far, padding aside."""
@@ -83,9 +83,9 @@ class Scorer:
         """Which pairs of the last call hooks acted on; empty without hooks."""
 
     @property
-    def unshared(self) -> str | None:
+    def not_shared(self) -> str | None:
         """Why prefixes were not shared the last time they could have been."""
-        return self._packs.unshared
+        return self._packs.not_shared
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
@@ -109,7 +109,7 @@ class Scorer:
 
         def run(prefix: Prefix, batch: Sequence[int]) -> None:
             ends = [limits[row] for row in batch]
-            running = prefix.open([rows[row] for row in batch], keep=False, ends=ends)
+            running = prefix.open([rows[row] for row in batch], ends=ends)
             for row, hit in zip(batch, self._hits(len(batch)), strict=True):
                 hits.update(dict.fromkeys(placed[row], hit))
             reads = [
@@ -122,7 +122,7 @@ class Scorer:
             self.tokens_scored += running.tokens
 
         for group in self._packs.groups(rows, limits):
-            prefix = self._packs.prefix(rows, group, self._lower)
+            prefix = self.budget.once(partial(self._packs.prefix, rows, group, self._lower))
             self.tokens_scored += prefix.length
             take = partial(self._packs.take, rows, group.prefix)
             self.budget.run(group.rows, take, partial(run, prefix))
@@ -166,12 +166,13 @@ class Scorer:
         log_prob = torch.empty(len(wanted), device=hidden.device)
         greedy = torch.empty(len(wanted), dtype=torch.bool, device=hidden.device)
         for start in range(0, len(slots), LOGIT_ROWS):
-            logits = output_logits(self._model, chosen[start : start + LOGIT_ROWS]).float()
+            logits = float32_logits(self._model, chosen[start : start + LOGIT_ROWS])
             inside = (wanted[:, 0] >= start) & (wanted[:, 0] < start + LOGIT_ROWS)
             at, token = wanted[inside, 0] - start, wanted[inside, 1]
             log_prob[inside] = logits[at, token] - logits.logsumexp(-1)[at]
             greedy[inside] = logits.argmax(-1)[at] == token
-        values, flags = log_prob.double().tolist(), (greedy & ~log_prob.isnan()).tolist()
+        # Apple's GPUs have no float64.
+        values, flags = log_prob.cpu().double().tolist(), (greedy & ~log_prob.isnan()).tolist()
         by_pair: dict[int, list[tuple[float, bool]]] = {}
         for (_, index, _), value, flag in zip(reads, values, flags, strict=True):
             by_pair.setdefault(index, []).append((value, flag))

@@ -28,7 +28,7 @@ class SingleEditor:
         self, plan: SinglePlan, editor: Editor, originals: OriginalWeights, lm: SequentialEditLM
     ) -> None:
         self._plan, self._lm = plan, lm
-        self._pristine = Pristine(editor, originals, window=lm.max_length)
+        self._pristine = Pristine(editor, originals, window=lm.max_length, relief=lm.give_back)
         self.cases = plan.cases
         self._before: dict[int, dict[str, Any]] = {}
 

@@ -1,7 +1,8 @@
 """What is edited and what is asked afterwards: the two records every editor and task shares.
 
-All text is normalised here, once: one slot in the prompt, no double spaces, one leading space on
-targets. No editor and no task repairs text.
+What is edited is normalised here, once: one slot in the prompt, no double spaces, one leading space
+on targets. Prompts that only measure lose the space at their end and nothing else: double spaces
+inside are the data's, as published. No editor and no task repairs text.
 """
 
 from __future__ import annotations

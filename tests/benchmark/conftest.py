@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from lm_eval.api.registry import Registry
+from transformers import PreTrainedModel
 
 import command
 from seqedit_bench.benchmark.runner import run
+from seqedit_bench.benchmark.tiny_models import build_model
 from seqedit_bench.editors import Editor, _registry
 
 pytest.register_assert_rewrite("interrupted")
@@ -32,6 +34,21 @@ smoothing: buckets
 
 
 Command = Callable[..., command.Done]
+
+
+@pytest.fixture(scope="session")
+def make_narrow() -> Callable[[str, int], PreTrainedModel]:
+    """Build a tiny model of a family whose sliding attention looks back only so far."""
+
+    def make(family: str, window: int) -> PreTrainedModel:
+        model = build_model(family)
+        model.config.sliding_window = window
+        for module in model.modules():
+            if getattr(module, "sliding_window", None) is not None:
+                vars(module)["sliding_window"] = window
+        return model
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from seqedit_bench.benchmark.attention import Attention
 from seqedit_bench.benchmark.generation import Decoding, Generator
-from seqedit_bench.benchmark.prefix import unpacked, unshared
 from seqedit_bench.tasks.errors import InputError
 from seqedit_bench.tasks.tokenization import encode
 
@@ -69,7 +69,7 @@ def test_shared_tokens_are_run_once(
     generator.generate(prompts, GREEDY)
     shots = len(encode(tokenizer, SHOTS))
     behind = sum(len(ids) - shots for ids in prompts)
-    assert unpacked(main_model) is None
+    assert Attention.of(main_model).not_packed is None
     assert generator.tokens_run <= shots + behind + 5 * len(prompts) + len(prompts)
 
 
@@ -155,18 +155,42 @@ def test_nan_ends_in_a_text_not_an_error(
 @pytest.mark.parametrize("family", ["gemma2", "gemma3_text", "mistral"])
 def test_a_sliding_window_that_is_exceeded_is_in_the_mask(
     family: str,
-    make_model: Callable[..., PreTrainedModel],
+    make_narrow: Callable[[str, int], PreTrainedModel],
     tokenizer: PreTrainedTokenizerFast,
     small_worth: None,
 ) -> None:
-    model = make_model(family)
-    model.config.sliding_window = 24
-    for module in model.modules():
-        if getattr(module, "sliding_window", None) is not None:
-            vars(module)["sliding_window"] = 24
+    model = make_narrow(family, 24)
     prompts = [encode(tokenizer, prompt) for prompt in PROMPTS]
-    assert "sliding window of 24" in str(unshared(model, max(map(len, prompts))))
+    longest = max(map(len, prompts))
+    assert "sliding window of 24" in str(Attention.of(model).not_behind_prefix(longest))
     found = Generator(model, tokenizer, max_length=250).generate(prompts, GREEDY)
     for ids, text in zip(prompts, found, strict=True):
         new = plain(model, ids, GREEDY.max_new_tokens)
         assert str(tokenizer.decode(ids + new, skip_special_tokens=True)).endswith(text)
+
+
+@pytest.mark.parametrize("family", ["gemma2", "mistral"])
+@pytest.mark.parametrize("window", [12, 33])
+def test_nan_in_one_prompt_stays_there(
+    family: str,
+    window: int,
+    make_narrow: Callable[[str, int], PreTrainedModel],
+    tokenizer: PreTrainedTokenizerFast,
+    small_worth: None,
+) -> None:
+    """Where a sliding window is exceeded by the prompts, or by what is written behind them."""
+    model = make_narrow(family, window)
+    shots = "It rains a lot. He plays the guitar and she plays"
+    prompts = [encode(tokenizer, f"{shots} {word}") for word in ("in the south", "chess", "it")]
+    broken = next(token for token in prompts[1] if token not in {*prompts[0], *prompts[2]})
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    assert isinstance(embeddings, torch.nn.Embedding)
+    assert isinstance(head, torch.nn.Linear)
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    with torch.no_grad():
+        embeddings.weight[broken] = float("nan")
+    found = Generator(model, tokenizer, max_length=250).generate(prompts, GREEDY)
+    for ids, text in zip((prompts[0], prompts[2]), (found[0], found[2]), strict=True):
+        new = plain(model, ids, GREEDY.max_new_tokens)
+        assert str(tokenizer.decode(ids + new, skip_special_tokens=True)).endswith(text)
+        assert text

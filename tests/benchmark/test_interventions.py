@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from seqedit_bench.benchmark.attention import Attention
 from seqedit_bench.benchmark.edited_lm import EditedLM
 from seqedit_bench.benchmark.lm import SequentialEditLM
 from seqedit_bench.benchmark.lmeval import Instance
@@ -137,8 +138,9 @@ def test_step_by_step_decoding_equals_teacher_forcing(
     rows = [encode(tokenizer, text) for text in (MIDDLE.text, "It rains", START.text)]
     tail = encode(tokenizer, " in the south of")
     with torch.no_grad():
-        prefix = Prefix(main_model, [], packed=False, hooks=editor)
-        running = prefix.open(rows, keep=True, ends=[len(row) - 1 for row in rows])
+        attention = Attention.of(main_model)
+        prefix = Prefix(main_model, [], attention=attention, packed=False, hooks=editor)
+        running = prefix.open(rows, new=3, ends=[len(row) - 1 for row in rows])
         ends = [running.place(row, -1) for row in range(len(rows))]
         steps = [running.hidden[ends]]
         steps += [running.append(torch.tensor([token] * len(rows))) for token in tail]

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from seqedit_bench.benchmark.lm import SequentialEditLM
 from seqedit_bench.benchmark.lmeval import HFLM, Instance, quiet
 from seqedit_bench.benchmark.model import LoadedModel, load_model
+from seqedit_bench.benchmark.tiny_models import build_model
 
 SHOTS = "It rains a lot today. He plays the guitar and she plays chess in the south. " * 4
 TEXTS = ["The capital of France is", "He plays", SHOTS + "He plays", SHOTS + "The capital of"]
@@ -28,6 +30,10 @@ def lm(loaded: LoadedModel) -> SequentialEditLM:
 
 @pytest.fixture
 def stock(loaded: LoadedModel) -> Any:
+    return stock_of(loaded)
+
+
+def stock_of(loaded: LoadedModel) -> Any:
     with quiet():
         return HFLM(
             pretrained=loaded.model,
@@ -56,6 +62,24 @@ def test_whole_texts(lm: SequentialEditLM, stock: Any) -> None:
     theirs = stock.loglikelihood_rolling(asked[:2], disable_tqdm=True)
     assert ours[:2] == pytest.approx(theirs, abs=1e-2)
     assert ours[2] == 0.0
+
+
+@torch.no_grad()
+def test_a_bos_before_a_whole_text_is_scored_as_the_harness_does(
+    tokenizers: dict[str, PreTrainedTokenizerFast],
+) -> None:
+    model, tokenizer = build_model("llama"), tokenizers["llama3"]
+    loaded = LoadedModel(model, tokenizer, "tiny", None, "")
+    text = "He plays the guitar"
+    asked = instances("loglikelihood_rolling", (text,))
+    ids = [0, *tokenizer(text).input_ids]
+    assert ids[:2] == [0, 0]
+    log_probs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    expected = sum(float(log_probs[at, token]) for at, token in enumerate(ids[1:]))
+    assert SequentialEditLM(loaded).loglikelihood_rolling(asked) == pytest.approx([expected])
+    assert stock_of(loaded).loglikelihood_rolling(asked, disable_tqdm=True) == pytest.approx(
+        [expected]
+    )
 
 
 @pytest.mark.parametrize(

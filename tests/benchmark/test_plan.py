@@ -92,6 +92,25 @@ def test_a_limit_is_not_for_tasks_about_edits(planned: Planned) -> None:
     assert planned(**{**asked, "downstream": ["sst2_ll"]}).limits == {"sst2_ll": 2}
 
 
+@pytest.mark.parametrize("limit", [None, 5])
+@pytest.mark.parametrize(
+    "suite",
+    ["checkpoint: {retention: 2, sst2_ll: 4}", "checkpoint: {retention: 2}\nstart_end: [sst2_ll]"],
+)
+def test_a_tag_is_not_for_what_the_suite_asks(
+    suite: str, limit: int | None, other_suite: Callable[..., Path], planned: Planned
+) -> None:
+    """The suite's own tasks were cut to the limit, unseen."""
+    file = str(other_suite("checkpoint: {retention: 2}", suite))
+    asked = {"suite": file, "downstream": ["glue_fewshot_ll"], "downstream_limit": limit}
+    says = "--downstream glue_fewshot_ll: suite tiny asks its task sst2_ll already; --skip sst2_ll"
+    with pytest.raises(InputError, match=says):
+        planned(**asked)
+    plan = planned(**asked, skip=["sst2_ll"])
+    assert "sst2_ll" in plan.tasks.leaves_of("glue_fewshot_ll")
+    assert plan.not_measured == {}
+
+
 def test_a_task_that_is_asked_otherwise_is_measured(planned: Planned) -> None:
     plan = planned(suite="quick", skip=["sst2_ll", "rte_corrected_ll"], downstream=["sst2_ll"])
     assert "sst2_ll" in plan.checkpoint

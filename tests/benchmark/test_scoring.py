@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from seqedit_bench.benchmark.scoring import Scorer
@@ -115,20 +117,39 @@ def test_nan_in_one_prompt_stays_there(
 ) -> None:
     """Packed rows see each other, masked: zero times NaN is NaN."""
     monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", worth)
+    break_one_of_four(any_model, tokenizer)
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma2", "gemma3_text"])
+@pytest.mark.parametrize("worth", [16, 4096])
+def test_nan_stays_where_a_sliding_window_is_exceeded(
+    family: str,
+    worth: int,
+    make_narrow: Callable[[str, int], PreTrainedModel],
+    tokenizer: PreTrainedTokenizerFast,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Behind a prefix a window would count the pads of a batch: each row is run alone."""
+    monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", worth)
+    break_one_of_four(make_narrow(family, 12), tokenizer)
+
+
+def break_one_of_four(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Score four prompts, one with a word whose embedding is NaN, and hold them against passes."""
     shots = "It rains a lot. "
     words = ("France", "chess", "Madrid", "it")
     pairs = [encode_pair(tokenizer, f"{shots}He plays {word}", " is late") for word in words]
     others = {token for pair in (pairs[0], *pairs[2:]) for token in pair.context}
     broken = next(token for token in pairs[1].context if token not in others)
-    embeddings, head = any_model.get_input_embeddings(), any_model.get_output_embeddings()
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
     assert isinstance(embeddings, torch.nn.Embedding)
     assert isinstance(head, torch.nn.Linear)
     head.weight = torch.nn.Parameter(head.weight.detach().clone())
     with torch.no_grad():
         embeddings.weight[broken] = float("nan")
-    scores = Scorer(any_model, max_length=256).score(pairs)
+    scores = Scorer(model, max_length=256).score(pairs)
     for pair, score in zip(pairs, scores, strict=True):
-        expected = plain(any_model, pair)[0]
+        expected = plain(model, pair)[0]
         assert math.isnan(expected) == (broken in pair.context)
         assert score[0] == pytest.approx(expected, abs=1e-4, nan_ok=True)
 
@@ -155,7 +176,7 @@ def test_shared_prefixes_change_nothing(
         log_likelihood, greedy = plain(any_model, pair)
         assert score[0] == pytest.approx(log_likelihood, abs=1e-4)
         assert score[1] is greedy
-    assert scorer.unshared is None
+    assert scorer.not_shared is None
     assert scorer.tokens_scored < sum(len(pair.context) for pair in pairs) / 3
 
 
@@ -164,13 +185,13 @@ def test_shared_prefixes_change_nothing(
 def test_a_sliding_window_that_is_exceeded_is_in_the_mask(
     family: str,
     worth: int,
-    make_model: Callable[..., PreTrainedModel],
+    make_narrow: Callable[[str, int], PreTrainedModel],
     tokenizer: PreTrainedTokenizerFast,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where all layers look back a little, and where only some do."""
     monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", worth)
-    model = narrow(make_model(family), 12)
+    model = make_narrow(family, 12)
     shots = "It rains a lot today. " * 6
     pairs = [
         encode_pair(tokenizer, shots + question, f" {word}")
@@ -195,16 +216,33 @@ def test_a_family_that_nobody_has_tried_is_padded(
     scorer = Scorer(main_model, max_length=256)
     for pair, score in zip(pairs, scorer.score(pairs), strict=True):
         assert score[0] == pytest.approx(plain(main_model, pair)[0], abs=1e-4)
-    assert scorer.unshared == "model type 'strange' is not among the known ones"
+    assert scorer.not_shared == "model type 'strange' is not among the known ones"
 
 
-def narrow(model: PreTrainedModel, window: int) -> PreTrainedModel:
-    """Let a model's sliding attention look back less far."""
-    model.config.sliding_window = window
-    for module in model.modules():
-        if getattr(module, "sliding_window", None) is not None:
-            vars(module)["sliding_window"] = window
-    return model
+class WithoutFloat64(TorchFunctionMode):
+    """Refuses what Apple's GPUs do: float64, of anything that `.cpu()` has not brought back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._back: list[torch.Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if getattr(result, "dtype", None) == torch.float64:
+            assert any(args[0] is each for each in self._back), f"float64 from {func.__name__}"
+            self._back.append(result)
+        if func is torch.Tensor.cpu:
+            self._back.append(result)
+        return result
+
+
+def test_nothing_is_float64_on_the_device(
+    main_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    scorer = Scorer(main_model, max_length=256)
+    expected = scorer.score(pairs_of(tokenizer))
+    with WithoutFloat64():
+        assert scorer.score(pairs_of(tokenizer)) == expected
 
 
 def test_greedy_tokens_are_counted_one_by_one(

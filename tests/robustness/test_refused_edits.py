@@ -5,21 +5,27 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from robustness.conftest import Runner
+from robustness.conftest import SUITE, Runner, small
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from seqedit_bench.benchmark import runner
+import command
+from seqedit_bench.benchmark import loop
 from seqedit_bench.benchmark.attempt import Attempt, attempt
+from seqedit_bench.benchmark.journal import without_timings
+from seqedit_bench.benchmark.model import OriginalWeights
+from seqedit_bench.benchmark.scoring import Scorer
 from seqedit_bench.benchmark.snapshot import Snapshot
 from seqedit_bench.benchmark.tiny_models import build_model, build_tokenizer
 from seqedit_bench.benchmark.trial import FACTS, Trial, differing
 from seqedit_bench.editors import Editor, EditReport, EditRequest, get_editor
 from seqedit_bench.editors._memory import OutOfMemory
+from seqedit_bench.leaderboards import read_result
 from seqedit_bench.tasks import InputError, RequestError
 
 MERGES, LONG, FIRST, LAST = 1, 2, 3, 4
@@ -160,22 +166,66 @@ def test_what_no_fact_can_be_edited_with_is_a_mistake_of_the_run(
     assert len(calls) == 10
 
 
-def test_memory_that_runs_out_ends_the_run_which_can_go_on(
-    run_editor: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    edit, calls = get_editor("ft_c").edit, []
+def full(call: Any, when: Callable[[int], bool]) -> Any:
+    """Wrap something so that memory runs out in calls of some numbers, from 1 on."""
+    calls = count(1)
 
-    def scarce(self: Any, requests: Sequence[EditRequest]) -> EditReport:
-        calls.append(requests)
-        if len(calls) == 3:
+    def scarce(*arguments: Any, **named: Any) -> Any:
+        result = call(*arguments, **named)
+        if when(next(calls)):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return edit(self, requests)
+        return result
 
-    monkeypatch.setattr(get_editor("ft_c"), "edit", scarce)
-    with pytest.raises(OutOfMemory, match=r"out of memory during an edit.*: seqedit-bench resume "):
-        run_editor("ft_c", plots=False)
-    result = runner.resume_run(tmp_path / "run").result
-    assert (result.ending.edits_done, result.ending.failed) == (4, 0)
+    return scarce
+
+
+@pytest.mark.parametrize(
+    ("place", "when"),
+    [
+        ((get_editor("ft_c"), "edit"), "during an edit"),
+        ((loop, "Snapshot"), "with a single edit"),
+        ((Scorer, "_read"), "with a single row of tokens"),
+        ((OriginalWeights, "distances"), "in a run"),
+    ],
+    ids=["edit", "snapshot", "scoring", "distances"],
+)
+def test_memory_that_runs_out_ends_the_run_which_can_go_on(
+    place: tuple[Any, str],
+    when: str,
+    run_editor: Runner,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, full(getattr(*place), lambda number: number >= 3))
+        with pytest.raises(OutOfMemory, match=f"^out of memory {when}: go on with ") as told:
+            run_editor("ft_c", plots=False)
+    resume = str(told.value).partition(": seqedit-bench ")[2].partition("; another --dtype")[0]
+    assert resume == f"resume {folder} --cache-gb 0"
+    assert command.seqedit(*resume.split()).code == 0
+    ending = read_result(folder).ending
+    assert (ending.edits_done, ending.failed) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    "place", [(get_editor("ft_c"), "edit"), (loop, "Snapshot")], ids=["edit", "snapshot"]
+)
+def test_an_edit_is_made_again_once_memory_has_been_given_back(
+    place: tuple[Any, str], run_editor: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It had changed the weights already, and comes out as if nothing had been."""
+    asked = {
+        "suite": SUITE.replace("{retention: 2}", "{retention: 2, heldout_perplexity: 1}"),
+        "hparams": (*small("ft_c"), "layers=[2]"),
+        "plots": False,
+    }
+    expected = run_editor("ft_c", **asked, output=tmp_path / "plain")
+    monkeypatch.setattr(*place, full(getattr(*place), lambda number: number == 3))
+    found = run_editor("ft_c", **asked)
+    assert "memory ran out: what is under the edited layers is kept no more" in found.shown
+    assert "memory ran out" not in expected.shown
+    assert list(map(without_timings, found.edits)) == list(map(without_timings, expected.edits))
 
 
 # --- One call ---------------------------------------------------------------------------------
@@ -248,6 +298,16 @@ def test_memory_that_runs_out_is_no_fact_s_refusal(
 ) -> None:
     with pytest.raises(OutOfMemory):
         edit_with(fussy(B=error), "A", "B")
+    editor, relief = fussy(B=error), iter([True, True])
+    with pytest.raises(OutOfMemory):
+        attempt(
+            editor,
+            facts_of("A", "B"),
+            before=Snapshot(editor),
+            window=256,
+            relief=lambda: next(relief),
+        )
+    assert editor.calls == [[1, 2]] * 2, "once more, and no third time"
 
 
 def test_mistakes_in_an_editor_are_raised(fussy: Callable[..., Fussy]) -> None:
