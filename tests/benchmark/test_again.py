@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from lm_eval.api.registry import Registry
+from transformers import AutoModelForCausalLM
 
 from command import Done, seqedit
 from seqedit_bench.benchmark import again as again_module
@@ -19,6 +20,7 @@ from seqedit_bench.benchmark.again import Places, again
 from seqedit_bench.benchmark.observer import Silent
 from seqedit_bench.benchmark.tolerance import compared_values
 from seqedit_bench.editors import Editor, _registry
+from seqedit_bench.editors._fingerprint import weights_sha256
 from seqedit_bench.leaderboards.entry import Entry, Series, read_entry
 from seqedit_bench.leaderboards.verify import Check
 from seqedit_bench.tasks import InputError
@@ -39,7 +41,10 @@ Seqedit = Callable[..., Done]
 
 @pytest.fixture
 def world(
-    monkeypatch: pytest.MonkeyPatch, suite_file: Path, tmp_path_factory: pytest.TempPathFactory
+    monkeypatch: pytest.MonkeyPatch,
+    suite_file: Path,
+    tiny_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
     """A leaderboard whose protocol is short enough for tests, run from a clean checkout."""
     folder = tmp_path_factory.mktemp("suites")
@@ -47,7 +52,9 @@ def world(
     monkeypatch.setattr(suites, "_folder", lambda: folder)
     known = {"tiny": {3: protocols.protocol_of(suites.load_suite("tiny"))}}
     monkeypatch.setattr(protocols, "known_suites", lambda: known)
-    monkeypatch.setattr(protocols, "model_aliases", lambda: {"tiny-gpt2": {"wheel": "here"}})
+    weights = weights_sha256(AutoModelForCausalLM.from_pretrained(tiny_folder))
+    alias = {"wheel": "here", "weights": {"float32": weights}}
+    monkeypatch.setattr(protocols, "model_aliases", lambda: {"tiny-gpt2": alias})
     monkeypatch.setattr(provenance, "_commit", lambda: ("0" * 40, False))
     yield
 
