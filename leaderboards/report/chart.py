@@ -6,6 +6,7 @@ All is drawn before the page is opened, so that it can be read without the scrip
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,7 +100,8 @@ class Chart:
         if self.scale == "percent":
             return min([0.0, *values]), 1.0
         if self.scale == "log":
-            positive = [value for value in values if value > 0] or [1.0]
+            # Smaller numbers have too few digits to leave room around them.
+            positive = [value for value in values if value >= sys.float_info.min] or [1.0]
             low = min(positive)
             high = min(max(positive), low * _SPAN_OF_LOG)
             return low / 1.15, high * 1.15

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seqedit_bench.leaderboards.report.chart import (
@@ -95,6 +95,8 @@ def test_ticks_are_few_and_inside(low: float, span: float) -> None:
     st.lists(st.one_of(st.none(), st.floats(allow_nan=True)), min_size=1, max_size=20),
     st.sampled_from(["percent", "linear", "log"]),
 )
+@example([5e-324], "log")
+@example([2.3e-308, 1.7e308], "log")
 def test_whatever_the_values_the_drawing_stays_in_its_frame(
     values: list[float | None], scale: Scale
 ) -> None:
