@@ -139,12 +139,13 @@ def export_command(
 
         written = write_dataset(only_entries(runs), output, _bibtex(runs))
     else:
-        from ..leaderboards.exports.harness import Known, write_harness
+        from ..leaderboards.exports.harness import HarnessFacts, write_harness
         from .document_counts import count_documents
         from .task_facts import task_facts
 
         versions = {name: version(name.replace("_", "-")) for name in ("lm_eval", "seqedit-bench")}
-        written = write_harness(runs, Known(task_facts(), versions, count_documents), output)
+        known = HarnessFacts(task_facts(), versions, count_documents)
+        written = write_harness(runs, known, output)
     for note in notes:
         Console(stderr=True).print(plain(note), soft_wrap=True)
     for path in written:

@@ -5,9 +5,7 @@ A version that is in there stays: its entries are judged by it when its file is 
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..editors import about_editor, get_editor, own_editors
+from ..editors import about_editor, get_editor, get_wrapper, own_editors
 from ..leaderboards import entry, results
 from ..leaderboards.canonical import canonical
 from ..leaderboards.known import (
@@ -70,9 +68,7 @@ def own_editor(name: str) -> OwnEditor:
     """Return what an editor or wrapper of this project says of itself now."""
     about = about_editor(name)
     kind = about.get("kind")
-    hparams: Any = get_editor(name if kind else f"{name}+memit").Hparams
-    if kind is None:  # a wrapper's are one field, wherever it goes around
-        hparams = hparams.model_fields[name].annotation
+    hparams = get_editor(name).Hparams if kind else get_wrapper(name).Settings
     return OwnEditor(
         summary=about["summary"],
         paper=about["paper"],

@@ -7,6 +7,7 @@ from ._registry import (
     available_editors,
     available_wrappers,
     get_editor,
+    get_wrapper,
     load_editor_file,
     register_editor,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "available_editors",
     "available_wrappers",
     "get_editor",
+    "get_wrapper",
     "load_editor_file",
     "own_editors",
     "register_editor",

@@ -21,7 +21,7 @@ from lm_eval.api.registry import Registry
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import file_sha256
 from ._base import Editor
-from ._wrapper import compose
+from ._wrapper import Wrapper, compose
 
 ENTRY_POINT_GROUP = "seqedit_bench.editors"
 
@@ -88,14 +88,18 @@ def get_editor(name: str) -> type[Editor]:
             raise InputError(f"editor {name!r}: {wrapper} is there twice")
     inside = base
     for wrapper in reversed(wrappers):
-        module, _, attribute = WRAPPERS[wrapper].partition(":")
-        outer = getattr(importlib.import_module(f".{module}", __package__), attribute)
         try:
-            cls = compose(outer, cls)
+            cls = compose(get_wrapper(wrapper), cls)
         except InputError as error:
             raise InputError(f"{wrapper} does not go around {inside}: {error}") from None
         inside = f"{wrapper}+{inside}"
     return cls
+
+
+def get_wrapper(name: str) -> type[Wrapper[Any]]:
+    """Return the class of one of `available_wrappers`, importing only that one."""
+    module, _, attribute = WRAPPERS[name].partition(":")
+    return getattr(importlib.import_module(f".{module}", __package__), attribute)
 
 
 def _plain_editor(name: str) -> type[Editor]:

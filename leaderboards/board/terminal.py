@@ -64,8 +64,10 @@ def _table(standing: Standing, width: int, sort: str) -> Table:
     columns = _columns(width)
     for key, heading, _ in columns:
         word = max(map(len, heading.split()))
+        # Narrow from the start: what rich takes back, it takes from names first.
+        shown = heading if width >= _WIDE else heading.replace(" ", "\n")
         table.add_column(
-            _marked(heading, key, sort), justify="right", overflow="fold", min_width=word
+            _marked(shown, key, sort), justify="right", overflow="fold", min_width=word
         )
     for ranked in standing.ranked:
         cells = (read(ranked) for _, _, read in columns)

@@ -37,7 +37,7 @@ class TaskFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class HarnessFacts:
     """What a result does not say of itself."""
 
     tasks: Mapping[str, TaskFacts]
@@ -49,7 +49,7 @@ class Known:
     those that were asked."""
 
 
-def write_harness(runs: Sequence[Run], known: Known, folder: Path) -> list[Path]:
+def write_harness(runs: Sequence[Run], known: HarnessFacts, folder: Path) -> list[Path]:
     """Write runs as the harness writes its results.
 
     Args:
@@ -78,7 +78,7 @@ def write_harness(runs: Sequence[Run], known: Known, folder: Path) -> list[Path]
     return list(written)
 
 
-def harness_record(run: Run, known: Known) -> dict[str, Any]:
+def harness_record(run: Run, known: HarnessFacts) -> dict[str, Any]:
     """Return a run as the harness's `simple_evaluate` and its evaluation tracker would."""
     result, versions = run.result, known.versions
     found = {name: {"alias": name, **values} for name, values in _results(run, known.tasks).items()}
@@ -162,7 +162,9 @@ def _standard_error(run: Run, metric: str) -> float | str:
     return statistics.stdev(known) / len(known) ** 0.5
 
 
-def _documents(result: Result, tasks: Mapping[str, Any], known: Known) -> dict[str, dict[str, int]]:
+def _documents(
+    result: Result, tasks: Mapping[str, Any], known: HarnessFacts
+) -> dict[str, dict[str, int]]:
     """Return how many documents a task has and how many were asked; nothing where not known."""
     return {
         task: {"original": every, "effective": asked}

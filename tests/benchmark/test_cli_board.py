@@ -67,6 +67,17 @@ def test_parts_of_s_need_room(width: int, board: Command) -> None:
     assert all(len(line.rstrip()) <= width for line in done.out.splitlines())
 
 
+def test_names_and_numbers_are_whole_in_80_columns(
+    seqedit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tales = [Tale("in_context", seconds=10.89), Tale("prune+rome", collapse=40, seconds=4.42)]
+    entries = write_entries(tmp_path / "entries", tales)
+    monkeypatch.setenv("COLUMNS", "80")
+    found = rows(seqedit("leaderboard", "--entries", entries).out)
+    assert found.keys() == {"in_context", "prune+rome"}
+    assert found["in_context"][-2] == "10.89" and found["prune+rome"][-2] == "4.42"
+
+
 @pytest.mark.parametrize(
     ("options", "shown"),
     [

@@ -117,7 +117,7 @@ def test_nan_in_one_prompt_stays_there(
 ) -> None:
     """Packed rows see each other, masked: zero times NaN is NaN."""
     monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", worth)
-    break_one_of_four(any_model, tokenizer)
+    assert_nan_stays(any_model, tokenizer)
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma2", "gemma3_text"])
@@ -131,10 +131,10 @@ def test_nan_stays_where_a_sliding_window_is_exceeded(
 ) -> None:
     """Behind a prefix a window would count the pads of a batch: each row is run alone."""
     monkeypatch.setattr("seqedit_bench.benchmark.packs.WORTH", worth)
-    break_one_of_four(make_narrow(family, 12), tokenizer)
+    assert_nan_stays(make_narrow(family, 12), tokenizer)
 
 
-def break_one_of_four(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+def assert_nan_stays(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     """Score four prompts, one with a word whose embedding is NaN, and hold them against passes."""
     shots = "It rains a lot. "
     words = ("France", "chess", "Madrid", "it")

@@ -21,7 +21,7 @@ from seqedit_bench.benchmark.document_counts import count_documents
 from seqedit_bench.benchmark.task_facts import task_facts
 from seqedit_bench.leaderboards.compare import Run
 from seqedit_bench.leaderboards.exports.harness import (
-    Known,
+    HarnessFacts,
     harness_record,
     model_name,
     sanitized,
@@ -29,7 +29,7 @@ from seqedit_bench.leaderboards.exports.harness import (
 )
 
 VERSIONS = {"lm_eval": "0.4.13", "seqedit-bench": "0.1.0"}
-KNOWN = Known(task_facts(), VERSIONS, count_documents)
+KNOWN = HarnessFacts(task_facts(), VERSIONS, count_documents)
 BUNDLED = Path(tasks_of_ours.__file__).parent / "data"
 EXPECTED = {
     *("results", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better"),
