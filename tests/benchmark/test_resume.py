@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,15 @@ def test_a_display_goes_on_where_the_run_does(stopped: Path, seqedit: Callable[.
 # --- Asked to stop ---------------------------------------------------------------------------
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Hear Ctrl-C: a shell has what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_finishes_the_edit_and_saves(
     signum: int,
@@ -210,6 +219,7 @@ def test_a_signal_finishes_the_edit_and_saves(
     assert_command_goes_on(seqedit, folder, twin)
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_second_signal_stops_at_once(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
