@@ -22,7 +22,7 @@ from seqedit_bench.leaderboards.board.standings import standings
 from seqedit_bench.leaderboards.board.terminal import board_tables
 from told_entries import Tale, write_entries
 
-VOID = {"meta", "link", "input", "br", "img"}
+VOID = {"meta", "link", "input", "br", "img", "wbr"}
 
 
 class Page(HTMLParser):
@@ -297,6 +297,13 @@ def test_numbers_of_a_broken_model_are_drawn_or_left_out(
     charts = row.values("data-chart")
     assert {"es", "kept", "downstream"} <= set(charts)
     assert not [d for d in row.values("d") if "nan" in d or "inf" in d]
+
+
+def test_names_of_wrapped_editors_break_after_the_plus(tmp_path: Path) -> None:
+    entries = write_entries(tmp_path / "entries", [Tale("rect+encore"), Tale("rome")])
+    text = (write(entries, tmp_path / "site") / "index.html").read_text(encoding="utf-8")
+    assert "<bdi>rect+<wbr>encore</bdi>" in text
+    assert "rect+encore" in Page(text).text and "<bdi>rome</bdi>" in text
 
 
 def test_forty_entries_stay_small(tmp_path: Path) -> None:
