@@ -15,6 +15,7 @@ from ..tasks.errors import InputError
 from .aliases import short_name
 from .config import RunConfig
 from .journal import CHECKPOINTS, EDITS, SINGLE_EDITS, Journal, finite, read_request
+from .kept_model import refuse_too_late
 from .observer import Observer
 from .plan import Plan
 from .record import code_sha256, describe_plan
@@ -99,6 +100,8 @@ def refuse_another(folder: Path, plan: Plan) -> None:
             f"{folder} holds a finished run of another request: {listed(found)}. "
             "Choose another --output"
         )
+    if config.keep_model:
+        refuse_too_late(folder)
 
 
 class Replay:

@@ -101,6 +101,11 @@ class Keeper:
             raise InputError(f"{save.folder} does not fit this run: {error}") from error
         self._costs.set(manifest.counters)
 
+    @property
+    def asked(self) -> int | None:
+        """The signal that asks for an end, if one came."""
+        return self.stopper.asked if self.stopper else None
+
     def save_if(self, due: bool, position: Position, done: str) -> None:
         """Save the run if that is due, or it shall stop here.
 
@@ -112,7 +117,7 @@ class Keeper:
         Raises:
             Interrupted: it shall stop.
         """
-        asked = self.stopper.asked if self.stopper else None
+        asked = self.asked
         if not (due or asked):
             return
         self._journal.sync()

@@ -7,11 +7,25 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from ..tasks.errors import InputError
 from .model import LoadedModel
 from .storage import storing
 
 MODEL = "model"
 """Folder of a run directory."""
+
+
+def refuse_too_late(run: Path) -> None:
+    """Refuse to be asked for the edited model where a run has put the unedited weights back.
+
+    Raises:
+        InputError: it has, and kept no model before.
+    """
+    if not (run / MODEL).is_dir():
+        raise InputError(
+            f"--keep-model comes too late: the edited model of {run} was not kept, and its weights "
+            "are the unedited ones again. Leave it out, or choose another --output"
+        )
 
 
 def write_model(loaded: LoadedModel, run: Path) -> None:

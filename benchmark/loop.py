@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ..editors import Editor
 from ..editors._memory import Budget
 from ..leaderboards import Result
 from ..leaderboards import summary as summaries
@@ -22,6 +21,7 @@ from .lmeval import TaskResult
 from .model import LoadedModel, OriginalWeights
 from .observer import Line, Observer
 from .plan import Plan
+from .ready import Ready
 from .record import Record
 from .recovery import Remains
 from .saves import Position
@@ -43,18 +43,18 @@ class Loop:
         self,
         plan: Plan,
         loaded: LoadedModel,
-        editor: Editor,
+        ready: Ready,
         journal: Journal,
         observer: Observer,
-        preparing: Clock,
     ) -> None:
         self.plan, self.suite, self.cases, self.tasks = plan, plan.suite, plan.cases, plan.tasks
-        self.loaded, self.editor, self.journal, self.observer = loaded, editor, journal, observer
+        self.loaded, self.journal, self.observer = loaded, journal, observer
+        self.editor = editor = ready.editor
         self.lm = SequentialEditLM(
             loaded, seed=plan.config.seed, editor=editor, cache_gb=plan.config.cache_gb
         )
         self.originals = OriginalWeights(loaded.model, editor.edited_parameters())
-        self.undeclared = Undeclared(editor, plan.config.editor)
+        self.undeclared = Undeclared(editor, plan.config.editor, ready.unedited)
         self.single = plan.single and SingleEditor(plan.single, editor, self.originals, self.lm)
         self.edits: list[Line] = []
         self.checkpoints: list[Line] = []
@@ -62,7 +62,7 @@ class Loop:
         self.stopped: str | None = None
         device = loaded.model.device
         self.editing, self.evaluating = Clock(device), Clock(device)
-        self.costs = Costs(self.editing, self.evaluating, self.lm, preparing)
+        self.costs = Costs(self.editing, self.evaluating, self.lm, ready.clock)
         command = resume_command(journal.folder, plan.config.code())
         self.keeper = Keeper(journal, self.originals, editor, self.costs, command)
 
@@ -88,9 +88,10 @@ class Loop:
             self._edit(self.cases[start : start + size])
             done, last = len(self.edits), self._stops()
             due = done // every > start // every or last or done == len(self.cases)
-            if due or not start:
+            names = self.plan.due(done, start, last=last)
+            if due or names or self.keeper.asked or not start:
                 self.undeclared.check()
-            if names := self.plan.due(done, start, last=last):
+            if names:
                 self._save_if(due)  # measuring may take longer than many edits
                 self._checkpoint(names)
             self._save_if(due)

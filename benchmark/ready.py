@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from torch import nn
 from transformers import PreTrainedModel
 
 from ..editors import Editor, resolve_hparams
 from ..editors._architecture import Architecture
 from ..editors._hparams import Resolved
-from ..tasks.errors import unknown_name
+from ..tasks.errors import InputError, unknown_name
 from .clock import Clock
 from .config import RunConfig
 from .model import LoadedModel, keep_in_float32, load_model
@@ -28,6 +29,8 @@ class Ready(NamedTuple):
     """What its preparation left on record."""
     clock: Clock
     """How long that took."""
+    unedited: dict[str, nn.Parameter]
+    """The model's parameters from before there was an editor, by name."""
 
 
 def load_for(config: RunConfig) -> LoadedModel:
@@ -62,6 +65,7 @@ def make_ready(
     )
     observer.note(f"{config.editor} hyper-parameters: {resolved.source}")
     seed_everything(config.seed)
+    unedited = dict(loaded.model.named_parameters())
     editor = editor_class(
         loaded.model,
         loaded.tokenizer,
@@ -79,12 +83,17 @@ def make_ready(
         keep_in_float32(loaded.model, names)
     # Whatever had to be computed and whatever was in the cache: edits begin at the same place.
     seed_everything(config.seed)
-    return Ready(editor, resolved, record, clock)
+    return Ready(editor, resolved, record, clock, unedited)
 
 
 def _must_exist(editor: str, names: Sequence[str], model: PreTrainedModel) -> None:
-    known = [name for name, _ in model.named_parameters()]
+    known = dict(model.named_parameters())
+    tied = dict(model.named_parameters(remove_duplicate=False))
     for name in names:
-        if name not in known:
-            kind = f"parameter in edited_parameters of {editor}"
-            raise unknown_name(kind, name, known, shown=known[:1])
+        if name in known:
+            continue
+        kind = f"parameter in edited_parameters of {editor}"
+        if name not in tied:
+            raise unknown_name(kind, name, list(known), shown=list(known)[:1])
+        other = next(key for key, parameter in known.items() if parameter is tied[name])
+        raise InputError(f"{kind}: {name} and {other} are one matrix here: call it {other}")

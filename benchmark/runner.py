@@ -19,6 +19,7 @@ from ..tasks import InputError
 from .changes import Changes, Replay, earlier_request, keep_threads, refuse_another
 from .config import RunConfig
 from .journal import CONFIG, RESULT, Journal, has_run
+from .kept_model import refuse_too_late
 from .loop import Loop
 from .observer import Observer, Silent
 from .plan import Plan, make_plan
@@ -121,6 +122,8 @@ def resume_run(
         changes = Changes(journal.folder, remains.config, force=force)
         request = plan.config.model_dump(mode="json")
         changes.check({**describe_plan(plan).config(), "request": request})
+        if plan.config.keep_model and remains.position.single_edits:
+            refuse_too_late(folder)
         keep_threads(remains.config, plan.config)
         loop, record = _prepare(plan, journal, observer, changes)
         changes.check(record.config(plan))
@@ -163,7 +166,7 @@ def _prepare(
         changes.check({"model": describe_model(plan, loaded).model_dump()})
     ready = make_ready(config, plan.editor_class, loaded, observer)
     _must_be_tensors(config.editor, ready.editor)
-    loop = Loop(plan, loaded, ready.editor, journal, observer, ready.clock)
+    loop = Loop(plan, loaded, ready, journal, observer)
     refuse_unscorable(loop.lm, [*plan.cases, *(plan.single.cases if plan.single else ())])
     return loop, describe(plan, loaded, ready)
 
@@ -215,9 +218,9 @@ def _told(loop: Loop) -> Iterator[None]:
         if isinstance(error, OutOfMemory) or is_out_of_memory(error):
             raise OutOfMemory(
                 error.when if isinstance(error, OutOfMemory) else "in a run",
-                "go on with nothing kept beside the model, or on another --device, with: "
-                f"{loop.keeper.command} --cache-gb 0; another --dtype, a smaller --batch-size or "
-                "a smaller model makes a new run",
+                "go on with nothing kept beside the model, where other programs leave more of it, "
+                f"with: {loop.keeper.command} --cache-gb 0; another kind of device, another "
+                "--dtype, a smaller --batch-size or a smaller model makes a new run",
             ) from error
         raise
     finally:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..editors import Editor
 from ..tasks.errors import InputError
 
 _WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Whole numbers as wide as an entry, in bytes: NaN is then equal to itself."""
+_PIECE = 1 << 22
+"""Entries added up at a time: sums of whole numbers are made of copies eight bytes wide."""
 _SHOWN = 3
 
 
 class Undeclared:
-    """All parameters of a model that `edited_parameters` does not name.
+    """All parameters of the unedited model that `edited_parameters` does not name.
+
+    What an editor adds to the model is its own: `state_dict` is to have it.
 
     What is kept of each is one number, the sum of its entries' bits; reading them all takes about
     as long as the norm of every weight.
@@ -22,16 +28,13 @@ class Undeclared:
     Args:
         editor: The editor, prepared, before its first edit.
         name: What to call it in messages.
+        unedited: The model's parameters from before there was an editor, by name.
     """
 
-    def __init__(self, editor: Editor, name: str) -> None:
+    def __init__(self, editor: Editor, name: str, unedited: Mapping[str, nn.Parameter]) -> None:
         self._editor, self._name = editor, name
         declared = set(editor.edited_parameters())
-        self._tensors = {
-            key: parameter
-            for key, parameter in editor.model.named_parameters()
-            if key not in declared
-        }
+        self._tensors = {key: each for key, each in unedited.items() if key not in declared}
         self._sums = {key: _sum_of_bits(tensor) for key, tensor in self._tensors.items()}
 
     def check(self) -> None:
@@ -57,4 +60,6 @@ class Undeclared:
 
 
 def _sum_of_bits(tensor: Tensor) -> int:
-    return int(tensor.detach().view(_WHOLE[tensor.element_size()]).sum(dtype=torch.int64))
+    bits = torch.atleast_1d(tensor.detach().view(_WHOLE[tensor.element_size()]))
+    rows = max(1, _PIECE * len(bits) // max(1, bits.numel()))
+    return int(torch.stack([part.sum(dtype=torch.int64) for part in bits.split(rows)]).sum())

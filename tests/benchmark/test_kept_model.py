@@ -103,6 +103,35 @@ def test_a_run_that_was_stopped_keeps_the_same(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_it_is_asked_for_too_late(
+    request_of: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the sequence the unedited weights are back: nothing is kept, and nothing is lost."""
+    without = {**request_of, "keep_model": False}
+    monkeypatch.setattr(Loop, "_save_if", stop_after_a_single_edit(Loop._save_if))
+    with pytest.raises(KeyboardInterrupt):
+        run(RunConfig.model_validate(without))
+    monkeypatch.undo()
+    late = RunConfig.model_validate(request_of)
+    with pytest.raises(InputError, match=r"--keep-model comes too late: .* Leave it out"):
+        resume_run(request_of["output"], config=late)
+    resume_run(request_of["output"], config=RunConfig.model_validate(without))
+    with pytest.raises(InputError, match="--keep-model comes too late"):
+        resume_run(request_of["output"], config=late)
+    kept_in_time = RunConfig.model_validate({**request_of, "output": tmp_path / "kept"})
+    run(kept_in_time)
+    assert resume_run(tmp_path / "kept", config=kept_in_time).result
+
+
+def stop_after_a_single_edit(save_if: Any) -> Any:
+    def stop(loop: Loop, due: bool) -> None:
+        save_if(loop, due)
+        if loop.single_edits:
+            raise KeyboardInterrupt
+
+    return stop
+
+
 def test_a_disk_that_is_full(request_of: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """What was there stays, and the run can go on."""
 

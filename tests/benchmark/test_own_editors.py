@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from seqedit_bench.benchmark import RunConfig
+from seqedit_bench.benchmark import RunConfig, undeclared
+from seqedit_bench.benchmark.keeper import Keeper
 from seqedit_bench.benchmark.runner import run
 from seqedit_bench.tasks import InputError
 
@@ -106,6 +110,89 @@ def test_undeclared_changes_are_seen_at_once_or_before_the_next_save(
     assert len(journal) == after
     saves = [path.name for path in (tmp_path / "run" / "state").iterdir() if path.is_dir()]
     assert max(int(name.split("-")[0]) for name in saves) < after
+
+
+ADAPTER = """
+import torch
+from torch import nn
+
+from seqedit_bench.editors import Editor, EditReport, register_editor
+
+
+@register_editor("adapter")
+class Adapter(Editor):
+    kind = "hooks"
+    batched = True
+
+    def prepare(self):
+        layer = self.model.get_submodule("transformer.h.1.mlp.c_proj")
+        layer.register_parameter("bump", nn.Parameter(torch.zeros(())))
+        layer.register_forward_hook(lambda layer, _, output: output + layer.bump)
+        self.layer = layer
+        return {}
+
+    @torch.no_grad()
+    def edit(self, requests):
+        self.layer.bump.add_(0.01)
+        return EditReport()
+
+    def state_dict(self):
+        return {"bump": self.layer.bump.detach()}
+
+    def load_state_dict(self, state):
+        self.layer.bump.data.copy_(state["bump"])
+"""
+
+
+def test_what_an_editor_adds_to_the_model_is_its_own(
+    own: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    """It is no parameter of the unedited model, and an editor beside the weights declares none."""
+    path = tmp_path / "adapter.py"
+    path.write_text(ADAPTER, encoding="utf-8")
+    done = run(own(editor="adapter", editor_path=path))
+    assert (done.result.protocol.num_edits, done.result.ending.failed) == (6, 0)
+
+
+def test_a_stop_saves_nothing_undeclared(
+    own: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal has a save made where none is due, and what is saved could be gone on with."""
+    journal = tmp_path / "run" / "edits.jsonl"
+    stop = property(lambda _: signal.SIGINT if len(journal.read_text().splitlines()) == 3 else None)
+    monkeypatch.setattr(Keeper, "asked", stop)
+    new = LATE.replace("self.edits == 5", "self.edits == 3")
+    with pytest.raises(InputError, match="does not name"):
+        run(own(RETURN, f"{new}\n        {RETURN}", save_every=50))
+    assert not list((tmp_path / "run" / "state").glob("3-*"))
+
+
+def test_a_checkpoint_measures_nothing_undeclared(
+    own: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    new = LATE.replace("self.edits == 5", "self.edits == 2")
+    with pytest.raises(InputError, match="does not name"):
+        run(own(RETURN, f"{new}\n        {RETURN}", save_every=50))
+    checkpoints = (tmp_path / "run" / "checkpoints.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["edits"] for line in checkpoints] == [0]
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (5, 3), (3, 5, 2), (1, 40), (40, 1)])
+def test_bits_are_added_up_in_pieces(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undeclared, "_PIECE", 6)
+    for dtype in (torch.float32, torch.bfloat16):
+        tensor = torch.randn(shape).to(dtype)
+        whole = tensor.view(torch.int32 if dtype == torch.float32 else torch.int16)
+        assert undeclared._sum_of_bits(tensor) == int(whole.sum(dtype=torch.int64))
+        assert undeclared._sum_of_bits(tensor.T) == int(whole.sum(dtype=torch.int64))
+
+
+def test_tied_weights_have_one_name(own: Callable[..., RunConfig]) -> None:
+    says = r"lm_head\.weight and transformer\.wte\.weight are one matrix"
+    with pytest.raises(InputError, match=says):
+        run(own('transformer.h.1.mlp.c_proj.weight"]', 'lm_head.weight"]'))
 
 
 def test_a_file_that_lies_beside_is_named(

@@ -201,7 +201,7 @@ def test_memory_that_runs_out_ends_the_run_which_can_go_on(
         patch.setattr(*place, full(getattr(*place), lambda number: number >= 3))
         with pytest.raises(OutOfMemory, match=f"^out of memory {when}: go on with ") as told:
             run_editor("ft_c", plots=False)
-    resume = str(told.value).partition(": seqedit-bench ")[2].partition("; another --dtype")[0]
+    resume = str(told.value).partition(": seqedit-bench ")[2].partition("; another kind")[0]
     assert resume == f"resume {folder} --cache-gb 0"
     assert command.seqedit(*resume.split()).code == 0
     ending = read_result(folder).ending
