@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
 from ..tasks.errors import InputError
+from ._hook import only_turns_types
 
 CHUNK = 8192
 """Tokens of the vocabulary whose part of the head is turned into float32 at a time."""
@@ -40,11 +43,7 @@ def float32_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
         (..., vocabulary), float32.
     """
     head = model.get_output_embeddings()
-    if hidden.dtype == torch.float32 or not isinstance(head, nn.Linear):
-        return output_logits(model, hidden).float()
-    # A head kept in float32 has hooks that only turn types; any other's have something to say.
-    hooked = bool(head._forward_hooks) and head.weight.dtype != torch.float32
-    if hooked or not head.weight.is_floating_point():
+    if hidden.dtype == torch.float32 or not _is_product(head):
         return output_logits(model, hidden).float()
     states = hidden.to(head.weight.device, torch.float32)
     logits = states.new_empty(*states.shape[:-1], len(head.weight))
@@ -53,6 +52,15 @@ def float32_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
         bias = None if head.bias is None else head.bias[part].float()
         logits[..., part] = functional.linear(states, head.weight[part].float(), bias)
     return _capped(model, logits.to(hidden.device))
+
+
+def _is_product(head: nn.Module | None) -> TypeGuard[nn.Linear]:
+    """Return whether a head is the product with its weight, and nobody has put more into it."""
+    if type(head) is not nn.Linear or not head.weight.is_floating_point():
+        return False
+    # `accelerate`, which spreads a model over devices, has a forward of its own around it.
+    own = "forward" in vars(head) and not hasattr(head, "_hf_hook")
+    return not own and only_turns_types(head)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,9 +44,21 @@ def compute_in_float32(module: nn.Module, outside: torch.dtype) -> None:
         module: Reads one tensor and gives one.
         outside: The model's type, which its output is turned back into.
     """
-    module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
+    module.register_forward_pre_hook(_widen)
+    module.register_forward_hook(partial(_turn_back, outside))
 
-    def turn_back(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        return output.to(outside)
 
-    module.register_forward_hook(turn_back)
+def only_turns_types(module: nn.Module) -> bool:
+    """Return whether all hooks of a module's forward pass, if any, are `compute_in_float32`'s."""
+    hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    return all(getattr(hook, "func", hook) in (_widen, _turn_back) for hook in hooks)
+
+
+def _widen(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return inputs[0].float(), *inputs[1:]
+
+
+def _turn_back(
+    outside: torch.dtype, _: nn.Module, inputs: tuple[Any, ...], output: Tensor
+) -> Tensor:
+    return output.to(outside)

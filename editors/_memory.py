@@ -11,7 +11,7 @@ import torch
 from ..tasks.errors import InputError
 
 _T = TypeVar("_T")
-_SIGNS = ("out of memory", "not enough memory", "alloc_cpu", "_alloc_failed")
+_SIGNS = ("out of memory", "not enough memory", "alloc_cpu", "_alloc_failed", "allocation_failed")
 """What torch and the libraries below it say when memory runs out, in small letters."""
 
 

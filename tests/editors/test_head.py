@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
@@ -125,8 +126,47 @@ def test_what_is_done_to_a_head_counts_in_half_precision_too(
     handle = head.register_forward_hook(add)
     assert (float32_logits(model, hidden) - before).mean().item() == pytest.approx(8, abs=0.1)
     handle.remove()
+    handle = head.register_forward_pre_hook(lambda _, inputs: (2 * inputs[0],))
+    doubled = float32_logits(model, hidden)
+    torch.testing.assert_close(doubled, 2 * before, rtol=2e-2, atol=0.1)
+    handle.remove()
+    head.forward = lambda input: nn.functional.linear(input, head.weight) + 8
+    assert (float32_logits(model, hidden) - before).mean().item() == pytest.approx(8, abs=0.1)
+    del head.forward
     keep_in_float32(model, ["lm_head.weight"])
     head.weight.mul_(1 + 2**-12)
     found = float32_logits(model, hidden)
     assert not torch.equal(found, found.to(torch.bfloat16).float())
     torch.testing.assert_close(found, before * (1 + 2**-12), rtol=1e-6, atol=1e-5)
+    head.register_forward_hook(add)
+    assert (float32_logits(model, hidden) - found).mean().item() == pytest.approx(8, abs=0.1)
+
+
+@torch.no_grad()
+def test_a_head_of_a_spread_model_is_a_float32_head_too(
+    make_model: Callable[..., PreTrainedModel],
+) -> None:
+    """With `--device auto`, accelerate puts a forward of its own around every module."""
+    model = opinionated(make_model("llama"), torch.bfloat16)
+    hidden = last_states(model)
+    before = float32_logits(model, hidden)
+    head = model.get_output_embeddings()
+    assert isinstance(head, nn.Linear)
+    add_hook_to_module(head, AlignDevicesHook(torch.device("cpu")))
+    assert "forward" in vars(head)
+    assert torch.equal(float32_logits(model, hidden), before)
+
+
+class Louder(nn.Linear):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input) + 8
+
+
+def test_a_head_of_another_class_is_asked_itself(
+    make_model: Callable[..., PreTrainedModel],
+) -> None:
+    model: Any = opinionated(make_model("llama"), torch.bfloat16)
+    hidden = last_states(model)
+    before = float32_logits(model, hidden)
+    model.lm_head.__class__ = Louder
+    assert (float32_logits(model, hidden) - before).mean().item() == pytest.approx(8, abs=0.1)
