@@ -32,6 +32,7 @@ from .model import LoadedModel, OriginalWeights
 from .observer import Line, Observer
 from .plan import include_folders
 from .pristine import Pristine
+from .provenance import sources_sha256
 from .ready import load_for, make_ready
 from .record import code_sha256
 from .suite import load_suite
@@ -110,6 +111,7 @@ def hunt(wanted: Hunt, observer: Observer, constants: Constants | None = None) -
     asked = {
         "downstream": config.downstream,
         "downstream_limit": config.downstream_limit,
+        "task_files": sources_sha256(*map(Path, include_folders(config))),
         "data": asked_of,
     }
     factors = _factors(wanted, what, cases, ready.editor)

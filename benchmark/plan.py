@@ -146,7 +146,7 @@ def make_plan(config: RunConfig) -> Plan:
     _must_be_about_edits(suite, "each_edit", suite.each_edit, tasks)
     _must_not_share_metrics(suite, "each_edit", suite.each_edit, tasks)
     later = [name for name in [*checkpoint, *suite.start_end] if tasks.about_edits(name)]
-    _must_not_share_metrics(suite, "checkpoint and start_end", later, tasks)
+    _must_not_share_metrics(suite, "checkpoint and start_end", later, tasks, config.downstream)
     if single is not None:
         _must_be_about_edits(suite, "single_edit.tasks", single.names, single.tasks)
         _must_not_share_metrics(suite, "single_edit.tasks", single.names, single.tasks)
@@ -200,8 +200,17 @@ def _must_be_about_edits(suite: Suite, key: str, names: Sequence[str], tasks: Ta
             )
 
 
-def _must_not_share_metrics(suite: Suite, key: str, names: Sequence[str], tasks: TaskSet) -> None:
+def _must_not_share_metrics(
+    suite: Suite, key: str, names: Sequence[str], tasks: TaskSet, downstream: Sequence[str] = ()
+) -> None:
     """Refuse tasks that answer about an edit under the same name: one would hide the other.
+
+    Args:
+        suite: The suite.
+        key: Where in it the tasks are named.
+        names: The tasks.
+        tasks: All tasks.
+        downstream: Which of them the request names, not the suite.
 
     Raises:
         InputError: two of them do.
@@ -209,11 +218,14 @@ def _must_not_share_metrics(suite: Suite, key: str, names: Sequence[str], tasks:
     owner: dict[str, str] = {}
     for name in names:
         for metric in tasks.metrics_of(name) if name not in tasks.empty else ():
-            if (other := owner.setdefault(metric, name)) != name:
-                raise InputError(
-                    f"suite {suite.name}: {other} and {name} in {key} both have the metric "
-                    f"{metric!r}, and an edit has one value of it: rename it in one of them"
-                )
+            if (other := owner.setdefault(metric, name)) == name:
+                continue
+            both = f"both have the metric {metric!r}, and an edit has one value of it"
+            if asked := {name, other}.intersection(downstream):
+                raise InputError(f"--downstream: {other} and {name} {both}: leave out {min(asked)}")
+            raise InputError(
+                f"suite {suite.name}: {other} and {name} in {key} {both}: rename it in one of them"
+            )
 
 
 def _must_have_metrics(suite: Suite, family: str, tasks: TaskSet) -> None:

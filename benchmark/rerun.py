@@ -53,6 +53,8 @@ def open_rerun(run: RunJournal, observer: Observer, **location: Path | str | boo
     """
     config = _config(run, location)
     if config.include_path is not None:
+        if not run.config["request"].get("include_path"):
+            raise InputError(f"--include-path: {run.folder} used no task files of its own")
         now = sources_sha256(*map(Path, include_folders(config)))
         _same(run, "task files", now, _of(run, "provenance", "include_sha256"))
     plan = make_plan(config)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from seqedit_bench import tasks
 from seqedit_bench.benchmark import hunt
 from seqedit_bench.benchmark.hunt_summary import summarise, to_measure
 from seqedit_bench.editors import Editor, EditRequest
@@ -164,6 +165,21 @@ def test_other_downstream_tasks_take_the_edits_over(hunting: Command, tmp_path: 
     assert found == [([], None, set()), *((["sst2_ll"], at, {"sst2_ll"}) for at in (2, 4, 2))]
     assert len(lines(tmp_path / "hunt" / "hunted.jsonl")) == 3
     assert len(lines(tmp_path / "hunt" / "top.jsonl")) == 3
+
+
+def test_task_files_that_changed_are_asked_anew(hunting: Command, tmp_path: Path) -> None:
+    ours = Path(tasks.__file__).parent / "glue_fewshot" / "sst2_ll.yaml"
+    options = ["--num", 2, "--top", 1, "--downstream", "mine", "--downstream-limit", 4]
+    folder = tmp_path / "own"
+    folder.mkdir()
+    found = []
+    for more in ("", "", "description: Judge.\n"):
+        text = f"include: {ours}\ntask: mine\n{more}"
+        (folder / "mine.yaml").write_text(text, encoding="utf-8")
+        done = hunting(*options, "--include-path", folder)
+        assert done.code == 0, done.err
+        found.append(len(lines(tmp_path / "hunt" / "top.jsonl")))
+    assert found == [1, 1, 2]
 
 
 @pytest.mark.parametrize(

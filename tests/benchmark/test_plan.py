@@ -72,6 +72,13 @@ def test_two_tasks_with_one_metric(
         planned(suite=str(other_suite(old, new)), include_path=folder)
 
 
+def test_a_task_asked_for_with_a_metric_of_the_suite(planned: Planned) -> None:
+    """The suite is not to blame, and nobody can rename a task of the package."""
+    says = "^--downstream: .* both have the metric 'es', .*: leave out counterfact_es$"
+    with pytest.raises(InputError, match=says):
+        planned(downstream=["counterfact_es"])
+
+
 def test_what_is_left_out_is_not_missed(planned: Planned) -> None:
     plan = planned(skip=["counterfact_ns"])
     assert plan.score == ["es", "ps", "ns"]

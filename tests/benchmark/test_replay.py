@@ -259,6 +259,13 @@ def test_tasks_of_its_own_are_named_again(
     assert (config.include_path, config.trust_remote_code) == (own, True)
 
 
+def test_tasks_of_its_own_that_it_had_not(
+    run_folder: Path, here: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"--include-path: .* used no task files of its own"):
+        open_rerun(read_run(run_folder), Silent(), include_path=tmp_path, **here)
+
+
 def test_an_editor_of_its_own_is_named_again(
     seqedit: Command, tiny_folder: Path, suite_file: Path, tmp_path: Path, here: dict[str, Any],
     fresh_registry: None, monkeypatch: pytest.MonkeyPatch,
