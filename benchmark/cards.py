@@ -23,8 +23,8 @@ def card_for(ran: Ran, given: Path | None, known: Known) -> Card:
         known: Says which editors are ours.
 
     Raises:
-        InputError: an editor that is not ours has no card, it cannot be used, or says together with
-            that of its wrappers more than a card holds.
+        InputError: an editor that is not ours has no card, it cannot be used, or its name is
+            too long with those of its wrappers.
     """
     editor = ran.result.editor
     *wrappers, base = editor.name.split("+")

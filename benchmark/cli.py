@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..leaderboards import ResultError, read_result
+from ..leaderboards._letters import visible
 from ..tasks.errors import InputError, unknown_name
 from .cli_analysis import analysis_app
 from .cli_board import board_app
@@ -149,8 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
         # The message of click's errors names the option only when formatted.
         text = " ".join(getattr(error, "format_message", error.__str__)().split())
         # Messages repeat names out of files, which must not steer the terminal.
-        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-        sys.stderr.write(f"error: {shown}\n")
+        sys.stderr.write(f"error: {visible(text)}\n")
         raise SystemExit(2) from None
     except StorageError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")

@@ -249,11 +249,10 @@ class OriginalWeights:
         return {name: live.detach() - self._originals[name] for name, live in self._live.items()}
 
     def distances(self) -> dict[str, Distance]:
-        """Return the distance of each weight matrix; biases, which are vectors, are left out."""
+        """Return the distance of each weight matrix; of vectors where no matrix is edited."""
+        matrices = {name: live for name, live in self._live.items() if live.dim() > 1}
         result = {}
-        for name, live in self._live.items():
-            if live.dim() < 2:
-                continue
+        for name, live in (matrices or self._live).items():
             original = self._originals[name].float()
             l2 = float((live.detach().float() - original).norm())
             size = self._sizes[name]

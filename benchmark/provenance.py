@@ -39,6 +39,7 @@ def collect(device: torch.device, started: datetime, include: Path | None = None
         "dirty": dirty,
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if cuda else platform.machine(),
+        "device_type": device.type,
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),

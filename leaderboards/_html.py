@@ -11,6 +11,8 @@ from importlib.resources.abc import Traversable
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ._letters import visible
+
 
 def plain(text: object) -> str:
     """Replace what a page must not show: control characters, direction overrides.
@@ -19,9 +21,7 @@ def plain(text: object) -> str:
         >>> plain("a" + chr(27) + "[2J") == "a" + chr(0xFFFD) + "[2J"
         True
     """
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in str(text)
-    )
+    return visible(str(text), keep="\n\t")
 
 
 def embedded(value: object) -> Markup:

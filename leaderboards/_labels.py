@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TypeVar
 
+from ._letters import visible
+
 TEXT_POINTS = 8
 LINE_POINTS = 9.5
 """From one line of text to the next."""
@@ -20,7 +22,7 @@ def clean(text: str) -> str:
         >>> clean("$x$" + chr(27) + "[2J") == "$x$" + chr(0xFFFD) + "[2J"
         True
     """
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return visible(text)
 
 
 def width(text: str, *, points: float = TEXT_POINTS, bold: bool = False) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._letters import visible
+
 
 def one_line(text: str, *, ascii_only: bool = False) -> str:
     """Return text on one line, without control characters or what turns the writing around.
@@ -14,7 +16,5 @@ def one_line(text: str, *, ascii_only: bool = False) -> str:
         >>> one_line("a  b" + chr(27)) == "a b" + chr(0xFFFD)
         True
     """
-    line = "".join(
-        letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split())
-    )
+    line = visible(" ".join(text.split()))
     return line.encode("ascii", "replace").decode() if ascii_only else line

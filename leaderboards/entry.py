@@ -21,7 +21,8 @@ _SET = ("result", "editor", "hparams")
 """What an edit is made again with: rounded, other numbers would come out."""
 ENTRIES = Path(__file__).parent / "entries"
 
-Text = Annotated[str, Field(min_length=1, max_length=300)]
+MOST_LETTERS = 300
+Text = Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
 Link = Annotated[str, Field(pattern=r"^https://[!-~]+$", max_length=300)]
 
 

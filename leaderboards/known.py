@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Literal
 
 from pydantic import RootModel
 
-from .entry import Card
+from .entry import MOST_LETTERS, Card
 from .results import Count, Positive, Record, Result, SuiteInfo
 
 SUITES = Path(__file__).with_name("suites.json")
@@ -122,17 +123,22 @@ _OURS = {"code": None, "licence": None}
 
 
 def around(wrapper: str, about: OwnEditor, card: Card) -> Card:
-    """Return the card of a wrapper of ours around an editor.
+    """Return the card of a wrapper of ours around an editor; what is too long for it is cut.
 
     Raises:
-        ValidationError: together they say more than a card holds.
+        ValidationError: the name is too long.
     """
     made = {
         "name": f"{wrapper}+{card.name}",
-        "summary": f"{about.summary}; around {card.name}: {card.summary}",
-        "paper": "; ".join(each for each in (about.paper, card.paper) if each != "-"),
+        "summary": _cut(f"{about.summary}; around {card.name}: {card.summary}"),
+        "paper": _cut("; ".join(each for each in (about.paper, card.paper) if each != "-")),
     }
     return Card.model_validate({**card.model_dump(), **made})
+
+
+def _cut(text: str) -> str:
+    fits = len(text) <= MOST_LETTERS
+    return text if fits else textwrap.shorten(text, MOST_LETTERS, placeholder=" …")
 
 
 def score_of(score: Mapping[str, list[str]], stream: str) -> list[str]:

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ._letters import visible
 from .headline import headline, is_known_of_task, is_unbounded
 from .results import Result, TransferRecord
 
@@ -21,7 +22,7 @@ def plain(text: str) -> Text:
     """Make text that can come from anyone safe to show: no markup, no control characters, short."""
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
-    return Text("".join(letter if letter.isprintable() else "\ufffd" for letter in text))
+    return Text(visible(text))
 
 
 def percent(value: float | None) -> str:

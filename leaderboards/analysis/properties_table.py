@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from .._letters import visible
 from ..show import plain
 from .properties import PropertyRow
 from .records import Estimate
@@ -140,8 +141,7 @@ def as_markdown(rows: Sequence[PropertyRow]) -> str:
 
 
 def _escaped(cell: str) -> str:
-    printable = "".join(letter if letter.isprintable() else "\ufffd" for letter in cell)
-    return printable.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return visible(cell).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_json(rows: Sequence[PropertyRow]) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
@@ -79,7 +78,7 @@ class Row:
     @property
     def teams(self) -> str:
         """Who made its runs."""
-        return ", ".join(dict.fromkeys(entry.submission.team for entry in self.entries))
+        return self.group.teams
 
     @property
     def papers(self) -> list[str]:
@@ -162,32 +161,17 @@ def rows_of(filed: Sequence[Filed]) -> list[Row]:
         for each in sorted(filed, key=_order)
     }
     members = [Member(run, run.result.ending.edits_done) for run in runs]
-    # Editors of one name are the same where their code is; ours are nowhere else.
-    groups = group_runs(members, lambda run: runs[run].entry.submission.card.code or "")
+    groups = group_runs(members)
     known = catalogue(runs)
     metrics = {each.key: found for each in MEASURES if (found := each.metric(known))}
     metrics[SURVIVED] = known["collapse"]
     estimates = Estimates(groups, metrics.values())
-    rows = [
+    return [
         Row(group, tuple(runs[each.run] for each in group.members), estimates, metrics)
         for group in groups
     ]
-    return list(_told_apart(rows))
 
 
 def _order(filed: Filed) -> tuple[int, int, str]:
     result = filed.entry.result
     return result.data.sample, result.seed, filed.place
-
-
-def _told_apart(rows: Sequence[Row]) -> Iterator[Row]:
-    """Name rows with the same editor and settings by their teams, else by where the code is."""
-    labels = Counter(row.label for row in rows)
-    for row in rows:
-        alike = [other for other in rows if other.label == row.label]
-        if labels[row.label] == 1:
-            yield row
-            continue
-        told = len({other.teams for other in alike}) == len(alike)
-        who = row.teams if told else row.card.code or "built in"
-        yield replace(row, group=replace(row.group, told_apart=who))

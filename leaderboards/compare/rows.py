@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ class Member:
     def sample(self) -> int:
         """Which of the edit orders."""
         return self.run.result.data.sample
+
+    @property
+    def code(self) -> str | None:
+        """Where the editor's code is: empty for ours, None where the run is no entry."""
+        entry = self.run.entry
+        return None if entry is None else entry.submission.card.code or ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +56,12 @@ class Group:
         return " ".join(filter(None, words))
 
     @property
+    def teams(self) -> str:
+        """Who made its runs, as far as they are entries."""
+        entries = (each.run.entry for each in self.members)
+        return ", ".join(dict.fromkeys(entry.submission.team for entry in entries if entry))
+
+    @property
     def is_control(self) -> bool:
         """Whether this is the unedited model."""
         return self.editor == CONTROL
@@ -64,23 +76,27 @@ class Group:
         return [[each for each in self.members if each.sample == at] for at in self.samples]
 
 
-def group_runs(
-    members: Iterable[Member], origin: Callable[[Run], str] | None = None
-) -> list[Group]:
+def group_runs(members: Sequence[Member]) -> list[Group]:
     """Put runs of one editor with the same hyper-parameters together.
 
-    Args:
-        members: The runs.
-        origin: What must be the same besides, if anything.
+    Editors of one name are the same where their code is, which entries say. A run that is no entry
+    yet is taken for one of the editor that there is, where there is but one.
 
     Returns:
         The groups, by name.
     """
+    codes: dict[str, set[str]] = {}
+    for member in members:
+        if (code := member.code) is not None:
+            codes.setdefault(member.run.result.editor.name, set()).add(code)
     sets: dict[str, dict[tuple[str, str], list[Member]]] = {}
     for member in members:
-        of_editor = sets.setdefault(member.run.result.editor.name, {})
-        key = hparams_key(member.run.result), origin(member.run) if origin else ""
-        of_editor.setdefault(key, []).append(member)
+        name = member.run.result.editor.name
+        code, known = member.code, codes.get(name, set())
+        if code is None:
+            code = min(known) if len(known) == 1 else ""
+        key = hparams_key(member.run.result), code
+        sets.setdefault(name, {}).setdefault(key, []).append(member)
     groups = []
     for editor in sorted(sets):
         found = [alike for _, alike in sorted(sets[editor].items())]
@@ -88,7 +104,19 @@ def group_runs(
         groups += [
             Group(editor, shown, "", alike) for shown, alike in zip(told, found, strict=True)
         ]
-    return groups
+    return list(_named_apart(groups))
+
+
+def _named_apart(groups: Sequence[Group]) -> Iterator[Group]:
+    """Name groups with the same editor and settings by their teams, else by where the code is."""
+    for group in groups:
+        alike = [other for other in groups if other.label == group.label]
+        if len(alike) == 1:
+            yield group
+        elif len({other.teams for other in alike}) == len(alike):
+            yield replace(group, told_apart=group.teams or "no entry")
+        else:
+            yield replace(group, told_apart=group.members[0].code or "built in")
 
 
 def split_repeats(groups: Iterable[Group]) -> tuple[list[Group], list[str]]:

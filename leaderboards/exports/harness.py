@@ -222,7 +222,12 @@ def _model_args(result: Result) -> dict[str, Any]:
 
 
 def _device(result: Result) -> str | None:
-    """Return torch's name of where a run was made, which says a GPU's own name or the machine's."""
+    """Return torch's name of where a run was made.
+
+    Older results have a GPU's own name or the machine's alone.
+    """
+    if isinstance(kind := result.provenance.get("device_type"), str):
+        return kind
     named, platform = (str(result.provenance.get(key) or "") for key in ("device", "platform"))
     return ("cpu" if named in platform else "cuda") if named and platform else None
 

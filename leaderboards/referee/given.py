@@ -14,6 +14,8 @@ from .problem import Problem, drifted, short
 
 _LATER = 50
 """Edits that tell one order of facts from another."""
+_SAMPLED = {"ngram_entropy", "word_entropy"}
+"""Of texts that are drawn by the run's seed."""
 _UNSTEADY = {"s", "mcc"}
 """What one answer more can move by more than drift: they follow from the others, which cannot."""
 
@@ -115,7 +117,8 @@ def _unedited(result: Result) -> Iterator[_Given]:
         for metric, values in record.metrics.items():
             if record.edits[:1] == [0] and values and metric not in _UNSTEADY:
                 at = f"result.curves.tasks.{name}.{metric}.0"
-                yield _Given((protocol, name, metric), at, values[0])
+                drawn = (result.seed,) if metric in _SAMPLED else ()
+                yield _Given((protocol, name, metric, *drawn), at, values[0])
     for metric, value in result.summary.baseline.items():
         if metric not in _UNSTEADY:
             key = (protocol, result.data.sample, metric)

@@ -11,6 +11,8 @@ from .problem import DRIFT, Problem, close, drifted, short
 _PREFERRED = {"em": "es", "pm": "ps", "nm": "ns"}
 """Differences of two probabilities, and the share of prompts where it is above zero."""
 _ROUNDING = 1e-5
+_SCALE = 2.5e-5
+"""How far two quotients of numbers with six digits can be apart, of what is one number: 2e-5."""
 Values = Sequence[float | None]
 
 
@@ -90,7 +92,7 @@ def _distance(result: Result) -> Iterator[Problem]:
                 for value, by in zip(values, moved, strict=False)
                 if value is not None and by
             ]
-            if any(abs(each - scales[0]) > _ROUNDING * scales[0] or not each for each in scales):
+            if any(abs(each - scales[0]) > _SCALE * scales[0] or not each for each in scales):
                 yield Problem(f"{at}.{matrix}.{kind}", "does not go with l2")
 
 

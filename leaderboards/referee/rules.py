@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
+from .._letters import unseen
 from ..entry import Card, Submission
 from ..known import Known, Protocol
 from ..results import SKIPPED, EditorInfo, Result
@@ -216,11 +218,12 @@ def text_problems(submission: Submission) -> Iterator[Problem]:
     for name in ("name", "summary", "paper", "licence"):
         texts[f"card.{name}"] = getattr(card, name) or ""
     for name, text in texts.items():
-        if text != text.strip() or not text.isprintable():
-            yield Problem(
-                f"submission.{name}",
-                f"{short(text)} has characters that cannot be seen, or spaces at an end",
-            )
+        if hidden := unseen(text):
+            sign = f"U+{ord(hidden[0]):04X} ({unicodedata.name(hidden[0], 'control')})"
+            better = ": write a space" if hidden[0].isspace() else ""
+            yield Problem(f"submission.{name}", f"has {sign}, which cannot be seen{better}")
+        elif text != text.strip():
+            yield Problem(f"submission.{name}", f"{short(text)} has spaces at an end")
     if not any(letter.isalpha() for letter in submission.team):
         yield Problem("submission.team", f"{short(submission.team)} has no letter")
 

@@ -16,12 +16,14 @@ from .problem import DRIFT, Problem
 from .ranges import is_share
 
 
-def _same_run(result: Result) -> tuple[str, ...]:
-    """Return what determines the numbers of a run, code aside."""
+def _same_run(entry: Entry) -> tuple[str, ...]:
+    """Return what determines the numbers of a run, versions of its code aside."""
+    result = entry.result
     editor = json.dumps(rounded(result.editor.hparams), sort_keys=True)
     return (
         protocol_key(result),
         result.editor.name,
+        entry.submission.card.code or "",
         editor,
         str(result.data.sample),
         str(result.seed),
@@ -42,7 +44,7 @@ def together(entries: Mapping[str, Entry]) -> Iterator[Problem]:
     runs: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, entry in entries.items():
         journals[entry.result.journal_sha256.get("edits.jsonl", "")].append(name)
-        runs[_same_run(entry.result)].append(name)
+        runs[_same_run(entry)].append(name)
     for names in journals.values():
         for name in names[1:]:
             yield Problem(

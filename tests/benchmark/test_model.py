@@ -250,6 +250,15 @@ def test_untouched_weights_are_at_distance_zero(gpt2: PreTrainedModel) -> None:
     assert not originals.deltas()[WEIGHT].any()
 
 
+def test_vectors_are_measured_where_no_matrix_is_edited(gpt2: PreTrainedModel) -> None:
+    bias = WEIGHT.replace("weight", "bias")
+    assert set(OriginalWeights(gpt2, [WEIGHT, bias]).distances()) == {WEIGHT}
+    originals = OriginalWeights(gpt2, [bias])
+    with torch.no_grad():
+        gpt2.get_parameter(bias)[:2] += torch.tensor([3.0, 4.0])
+    assert originals.distances()[bias].l2 == pytest.approx(5.0)
+
+
 def test_distances(gpt2: PreTrainedModel) -> None:
     originals = OriginalWeights(gpt2, [WEIGHT])
     weight = gpt2.get_parameter(WEIGHT)

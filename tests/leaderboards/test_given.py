@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from command import seqedit
 from judged import add, fields, problems
 from made_run import FACTS, KNOWN, Parts, made_entry
 from records import put, sha
+from seqedit_bench.leaderboards.canonical import rounded
 from seqedit_bench.leaderboards.curves import harmonic_mean
 from seqedit_bench.leaderboards.entry import Entry
 from seqedit_bench.leaderboards.referee.folder import run_name
+from seqedit_bench.leaderboards.referee.relations import _distance
 from seqedit_bench.leaderboards.series import lines_of
 from seqedit_bench.leaderboards.summary import curves, means
 from seqedit_bench.tasks.edits import load_stream
@@ -169,6 +172,33 @@ def test_one_entry_by_itself(case: str, entry: Entry, tmp_path: Path) -> None:
     assert problems(add(tmp_path / "honest", again(raw))) == []
     forge(raw)
     assert field in fields(add(tmp_path / "forged", again(raw)))
+
+
+def test_distances_with_six_digits_go_together(entry: Entry) -> None:
+    """Each of the numbers is rounded by itself: two quotients are up to 2e-5 apart."""
+    draw = random.Random(0)
+    curves = entry.result.curves
+    refused = []
+    for error in (0.0, 1e-4):
+        refused.append(0)
+        for _ in range(400):
+            moved = [draw.uniform(0.1, 100) for _ in range(100)]
+            scale = draw.uniform(1e-7, 1e-3)
+            kinds = {"l2": moved, "l2_per_param": [each * scale for each in moved]}
+            kinds["l2_per_param"][50] *= 1 + error
+            told = {"distance": {"weight": rounded(kinds)}}
+            result = entry.result.model_copy(update={"curves": curves.model_copy(update=told)})
+            refused[-1] += bool(list(_distance(result)))
+    assert refused == [0, 400]
+
+
+def test_sampled_texts_are_those_of_a_seed(entry: Entry, tmp_path: Path) -> None:
+    for seed, found in ((0, {"result.curves.tasks.generation.ngram_entropy.0"}), (1, set())):
+        made = made_entry(tmp_path / f"run{seed}", editor="r_rome", seed=seed)
+        raw = json.loads(made.to_json())
+        put(raw, "result.curves.tasks.generation.metrics.ngram_entropy.0", 5.0)
+        board = add(add(tmp_path / f"board{seed}", entry), again(raw))
+        assert fields(board) == found
 
 
 @pytest.mark.parametrize("case", BESIDE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,34 @@ def test_texts_that_say_other_than_is_seen(
     assert fields(add(tmp_path / "good", Entry.model_validate(raw))) == set()
     put(raw, field, text)
     assert fields(add(tmp_path / "bad", Entry.model_validate(raw))) == {field}
+
+
+@pytest.mark.parametrize(
+    ("team", "says"),
+    [
+        ("\u0939\u093f\u0928\u094d\u200d\u0926\u0940", None),
+        ("seqedit\u200d-bench", r"has U\+200D \(ZERO WIDTH JOINER\), which cannot be seen$"),
+        ("Équipe\u00a0TAL", r"has U\+00A0 \(NO-BREAK SPACE\), .*: write a space$"),
+        ("Us\x07", r"has U\+0007 \(control\), which cannot be seen$"),
+    ],
+)
+def test_spelling_is_not_refused(team: str, says: str | None, entry: Entry, tmp_path: Path) -> None:
+    raw = json.loads(theirs(json.loads(entry.to_json()), "mine").to_json())
+    put(raw, "submission.team", team)
+    found = problems(add(tmp_path / "board", Entry.model_validate(raw)))
+    assert len(found) == (says is not None)
+    assert all(re.search(str(says), each.text) for each in found)
+
+
+def test_editors_of_one_name_from_two_places_are_two(entry: Entry, tmp_path: Path) -> None:
+    """As on the board: neither is a later version of the other."""
+    twin = json.loads(made_entry(tmp_path / "twin", num_edits=60, luck=1).to_json())
+    for code, found in (("https://example.org/x", ["result.seed"]), ("https://example.org/y", [])):
+        board = add(tmp_path / str(len(found)), theirs(json.loads(entry.to_json()), "mine"))
+        second = json.loads(theirs(twin, "mine").to_json())
+        second["submission"]["card"]["code"] = code
+        add(board, Entry.model_validate(second))
+        assert [each.field for each in problems(board)] == found
 
 
 def test_one_of_ours_under_the_name_of_another(entry: Entry, tmp_path: Path) -> None:

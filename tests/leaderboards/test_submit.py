@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from command import Done, seqedit
 from made_run import QUICK, Parts, parts, write_run
 from records import put, sha
+from seqedit_bench.benchmark.protocols import known
 from seqedit_bench.leaderboards import submit
 from seqedit_bench.leaderboards.entry import read_entry
 from seqedit_bench.leaderboards.submit import default_entries
@@ -319,6 +321,18 @@ def test_wrapped_editors_have_both_in_their_card(tmp_path: Path, entries: Path) 
     assert [card.name for card in cards] == ["rect+rome", "rect+theirs"]
     assert all("; around " in card.summary and "Gu et al." in card.paper for card in cards)
     assert [card.code for card in cards] == [None, "https://example.org/theirs"]
+
+
+def test_wrappers_around_wrappers_fit_a_card() -> None:
+    editors = known().own.editors
+    wrappers = [name for name in editors if known().is_wrapper(name)]
+    for chosen in itertools.permutations(wrappers):
+        for base in editors.keys() - wrappers:
+            name = "+".join([*chosen, base])
+            (*_, card) = known().cards(name)
+            assert (card.name, max(len(card.summary), len(card.paper)) <= 300) == (name, True)
+    whole = known().cards("rect+rome")[-1].summary
+    assert not whole.endswith("…")
 
 
 def test_our_own_need_none(run: Path, entries: Path, tmp_path: Path) -> None:

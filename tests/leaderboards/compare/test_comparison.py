@@ -19,6 +19,7 @@ from seqedit_bench.leaderboards.compare.comparison import Cell, Row
 from seqedit_bench.leaderboards.compare.estimates import Estimates
 from seqedit_bench.leaderboards.compare.metrics import find
 from seqedit_bench.leaderboards.compare.rows import Member, group_runs
+from told_entries import Tale, made_entry
 
 MakeRun = Callable[..., Run]
 
@@ -392,6 +393,29 @@ def test_other_code_of_the_same_seed_is_in_the_mean_of_the_seed(make_run: MakeRu
         Estimates(groups, [metric]).difference(groups[0], groups[1], metric).value
         == (0.5 + 2.0) / 2
     )
+
+
+def test_editors_of_one_name_from_two_places_have_a_row_each() -> None:
+    """As on the board. A run that is no entry yet is of the only one there is, or has its own."""
+    tales = [Tale("mine", sample=1), Tale("mine", sample=2, team="B")]
+    there = {"code": "https://example.org/b", "licence": "MIT"}
+    tales += [Tale("mine", sample=at, team="B", card=there) for at in (1, 2)]
+    entries = [made_entry(tale) for tale in tales]
+    runs = [Run(f"run{at}", e.result, e.series, e) for at, e in enumerate(entries)]
+    bare = Run("bare", entries[0].result, entries[0].series)
+
+    def rows(*chosen: Run) -> dict[str, list[str]]:
+        groups = group_runs([Member(run, 60) for run in chosen])
+        return {group.label: [each.run.name for each in group.members] for group in groups}
+
+    assert rows(runs[2], runs[3], bare) == {"mine": ["run2", "run3", "bare"]}
+    assert rows(runs[0], runs[2]) == {"mine (seqedit-bench)": ["run0"], "mine (B)": ["run2"]}
+    assert set(rows(runs[1], runs[2])) == {"mine (built in)", "mine (https://example.org/b)"}
+    other = made_entry(Tale("mine", sample=3, team="C", card={**there, "code": "https://c.org"}))
+    third = Run("third", other.result, other.series, other)
+    assert rows(bare, runs[2], third) == {
+        "mine (no entry)": ["bare"], "mine (C)": ["third"], "mine (B)": ["run2"],
+    }  # fmt: skip
 
 
 def test_a_row_of_two_codes_says_so(make_run: MakeRun) -> None:

@@ -151,6 +151,8 @@ def test_the_model_that_was_measured_can_be_asked_again(monkeypatch: pytest.Monk
 def test_the_device_has_torchs_name(device: str | None, platform: str | None, name: Any) -> None:
     run = run_of(changes={"provenance": {"device": device, "platform": platform}})
     assert harness_record(run, KNOWN)["config"]["device"] == name
+    said = {"device": device, "platform": platform, "device_type": "mps"}
+    assert harness_record(run_of(changes={"provenance": said}), KNOWN)["config"]["device"] == "mps"
 
 
 def documents(**changes: Any) -> dict[str, dict[str, int]]:
