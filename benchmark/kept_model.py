@@ -16,15 +16,15 @@ MODEL = "model"
 
 
 def refuse_too_late(run: Path) -> None:
-    """Refuse to be asked for the edited model where a run has put the unedited weights back.
+    """Refuse to be asked for the edited model where a run is past its last edit.
 
     Raises:
-        InputError: it has, and kept no model before.
+        InputError: it holds no model.
     """
     if not (run / MODEL).is_dir():
         raise InputError(
-            f"--keep-model comes too late: the edited model of {run} was not kept, and its weights "
-            "are the unedited ones again. Leave it out, or choose another --output"
+            f"--keep-model comes too late: {run} is past its last edit, and holds no model. "
+            "Leave it out, or choose another --output"
         )
 
 

@@ -122,7 +122,7 @@ def resume_run(
         changes = Changes(journal.folder, remains.config, force=force)
         request = plan.config.model_dump(mode="json")
         changes.check({**describe_plan(plan).config(), "request": request})
-        if plan.config.keep_model and remains.position.single_edits:
+        if config is not None and config.keep_model and remains.position.single_edits:
             refuse_too_late(folder)
         keep_threads(remains.config, plan.config)
         loop, record = _prepare(plan, journal, observer, changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,18 @@ def test_it_is_asked_for_too_late(
     kept_in_time = RunConfig.model_validate({**request_of, "output": tmp_path / "kept"})
     run(kept_in_time)
     assert resume_run(tmp_path / "kept", config=kept_in_time).result
+
+
+def test_a_model_that_was_taken_elsewhere_is_not_missed(
+    request_of: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`resume` asks for nothing: a run that kept its model goes on without it."""
+    monkeypatch.setattr(Loop, "_save_if", stop_after_a_single_edit(Loop._save_if))
+    with pytest.raises(KeyboardInterrupt):
+        run(RunConfig.model_validate(request_of))
+    monkeypatch.undo()
+    shutil.rmtree(request_of["output"] / "model")
+    assert resume_run(request_of["output"]).result.ending.edits_done == 3
 
 
 def stop_after_a_single_edit(save_if: Any) -> Any:
