@@ -104,8 +104,8 @@ def touches_only_what_it_declares(trial: Trial) -> None:
     kind = trial.editor_class.kind
     if unknown := [name for name in seen.declared if name not in seen.tensors]:
         raise CheckFailed(
-            f"`edited_parameters` names {_some(unknown)}, which is none of the model's "
-            "`named_parameters` (tied weights are there under one name)"
+            f"`edited_parameters` names {_some(unknown)}, which the model lacks (of the names of "
+            "tied weights it has one)"
         )
     if not trial.in_weights and seen.declared:
         raise CheckFailed(f"its kind is {kind!r}, yet it declares {_some(seen.declared)}")
