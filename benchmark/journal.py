@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shutil
 from collections import deque
 from collections.abc import Callable
@@ -41,6 +40,8 @@ RESULT = "leaderboard.json"
 REQUEST = "request.json"
 TIMINGS = "seconds"
 """The key of a line that is another each time."""
+_LARGEST = 1e300
+"""Of the floats in a journal; the leaderboard takes none that is larger."""
 
 Differs = Callable[[str, int, list[Difference]], None]
 """Called with a file, a line's number, and how it came out otherwise than it stands there; what
@@ -50,16 +51,19 @@ returns takes the new line for the old one and all behind it."""
 def finite(value: Any) -> Any:
     """Return `value` with every float that is not finite replaced by None: JSON has no NaN.
 
+    So is what is nearly the largest float, as a wrecked model's perplexity may be: it cannot be
+    added up.
+
     Example:
-        >>> finite({"nll": [1.0, float("nan")]})
-        {'nll': [1.0, None]}
+        >>> finite({"nll": [1.0, float("nan")], "perplexity": 1.7e308})
+        {'nll': [1.0, None], 'perplexity': None}
     """
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
+        return float(value) if abs(value) <= _LARGEST else None
     return value
 
 

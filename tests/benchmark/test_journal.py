@@ -27,6 +27,10 @@ def test_finite_goes_into_every_corner() -> None:
     json.dumps(finite(before), allow_nan=False)
 
 
+def test_what_cannot_be_added_up_is_not_finite() -> None:
+    assert finite([-1.7e308, 1e301, 1e300]) == [None, None, 1e300]
+
+
 def test_finite_turns_kinds_of_float_into_plain_ones() -> None:
     class Marked(float):
         pass
