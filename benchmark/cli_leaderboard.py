@@ -44,6 +44,7 @@ def submit_command(
     ] = False,
 ) -> None:
     """Make an entry of the leaderboard out of a run, checked against its journal."""
+    from ..leaderboards.board.stands import where_it_stands
     from ..leaderboards.recompute import read_ran
     from ..leaderboards.submit import default_entries, entry_of, place_entry, to_commit
     from ..tasks.errors import InputError
@@ -60,12 +61,15 @@ def submit_command(
         team="nobody yet" if team is None else team,
         paper=paper,
     )
-    done = place_entry(entry, entries or default_entries(Path.cwd()), check=check)
+    folder = entries or default_entries(Path.cwd())
+    done = place_entry(entry, folder, check=check)
+    rank = f"rank: {where_it_stands(entry, folder)}\n"
     size = f"{len(done.text.encode()) / 1024:.0f} KiB"
     if check:
-        sys.stdout.write(f"good: would write {done.path} ({size}); nothing was written\n")
+        sys.stdout.write(f"good: would write {done.path} ({size}); nothing was written\n{rank}")
         return
     sys.stdout.write(f"{'wrote' if done.written else 'is there already'}: {done.path} ({size})\n")
+    sys.stdout.write(rank)
     for line in to_commit(done):
         sys.stdout.write(f"{line}\n")
 

@@ -108,7 +108,8 @@ def test_commands_to_commit(run: Path, tmp_path: Path) -> None:
     done = seqedit(
         "submit", run, "--team", "Us", "--entries", checkout / "leaderboards" / "entries"
     )
-    switch, add, commit, push = done.out.splitlines()[1:]
+    rank, switch, add, commit, push = done.out.splitlines()[1:]
+    assert rank == "rank: alone: no other editor is there on this model"
     assert push.startswith(f"git -C '{checkout}' push")
     identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for line in (switch, add, commit.replace("git ", f"git {' '.join(identity)} ", 1)):
