@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..leaderboards.differences import Difference, differences
+from ..leaderboards.results import LARGEST
 from ..tasks.errors import InputError
 from ..tasks.sources import file_sha256
 from .lock import LOCK, RunLock
@@ -40,8 +41,6 @@ RESULT = "leaderboard.json"
 REQUEST = "request.json"
 TIMINGS = "seconds"
 """The key of a line that is another each time."""
-_LARGEST = 1e300
-"""Of the floats in a journal; the leaderboard takes none that is larger."""
 
 Differs = Callable[[str, int, list[Difference]], None]
 """Called with a file, a line's number, and how it came out otherwise than it stands there; what
@@ -63,7 +62,7 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     if isinstance(value, float):
-        return float(value) if abs(value) <= _LARGEST else None
+        return float(value) if abs(value) <= LARGEST else None
     return value
 
 

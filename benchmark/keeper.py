@@ -14,6 +14,7 @@ from .model import OriginalWeights
 from .random_state import random_state, set_random_state
 from .saves import Counters, Manifest, Position, Save, Saves
 from .stopping import Interrupted, Stopper
+from .undeclared import Undeclared
 
 
 class Costs:
@@ -65,6 +66,7 @@ class Keeper:
         journal: The run directory.
         originals: The matrices that edits change.
         editor: What else remembers edits.
+        undeclared: What edits must not change.
         costs: What the run has cost.
         command: What goes on with the run, for messages.
     """
@@ -74,10 +76,12 @@ class Keeper:
         journal: Journal,
         originals: OriginalWeights,
         editor: Editor,
+        undeclared: Undeclared,
         costs: Costs,
         command: str,
     ) -> None:
         self._journal, self._originals, self._editor = journal, originals, editor
+        self._undeclared = undeclared
         self._costs, self._device = costs, editor.model.device
         self.command = command
         self.saves = Saves(journal.folder)
@@ -101,11 +105,6 @@ class Keeper:
             raise InputError(f"{save.folder} does not fit this run: {error}") from error
         self._costs.set(manifest.counters)
 
-    @property
-    def asked(self) -> int | None:
-        """The signal that asks for an end, if one came."""
-        return self.stopper.asked if self.stopper else None
-
     def save_if(self, due: bool, position: Position, done: str) -> None:
         """Save the run if that is due, or it shall stop here.
 
@@ -116,10 +115,12 @@ class Keeper:
 
         Raises:
             Interrupted: it shall stop.
+            InputError: the editor has changed what would not be saved.
         """
-        asked = self.asked
+        asked = self.stopper.asked if self.stopper else None
         if not (due or asked):
             return
+        self._undeclared.check()
         self._journal.sync()
         self.saves.write(
             position,

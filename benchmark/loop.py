@@ -64,7 +64,7 @@ class Loop:
         self.editing, self.evaluating = Clock(device), Clock(device)
         self.costs = Costs(self.editing, self.evaluating, self.lm, ready.clock)
         command = resume_command(journal.folder, plan.config.code())
-        self.keeper = Keeper(journal, self.originals, editor, self.costs, command)
+        self.keeper = Keeper(journal, self.originals, editor, self.undeclared, self.costs, command)
 
     def take_up(self, remains: Remains, done: dict[str, list[Line]]) -> None:
         """Put everything where an interrupted run left it.
@@ -89,7 +89,7 @@ class Loop:
             done, last = len(self.edits), self._stops()
             due = done // every > start // every or last or done == len(self.cases)
             names = self.plan.due(done, start, last=last)
-            if due or names or self.keeper.asked or not start:
+            if names or not start:  # else it is seen before the next save
                 self.undeclared.check()
             if names:
                 self._save_if(due)  # measuring may take longer than many edits

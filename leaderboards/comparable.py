@@ -58,36 +58,37 @@ def ensure_comparable(
         ResultError: two of them differ; names both, the field, and what to do.
     """
     called = names or [result.editor.name for result in results]
-    ensure_alike(list(map(_parts, results)), called, protocol=protocol)
-    if edits:
-        numbers = [result.protocol.num_edits for result in results]
-        for number, name in zip(numbers[1:], called[1:], strict=True):
-            if number != numbers[0]:
-                advice = f"compare them with --at {min(number, numbers[0])}"
-                raise _unlike("protocol.num_edits", (numbers[0], number), (called[0], name), advice)
+    ensure_alike(list(map(_parts, results)), called, protocol=protocol, edits=edits)
 
 
-def ensure_alike(runs: Sequence[Parts], names: Sequence[str], *, protocol: bool) -> None:
+def first_difference(one: Result, other: Result, names: tuple[str, str]) -> str:
+    """Return what keeps two results, whose `protocol_key` differs, out of one table."""
+    found = _differences(_parts(one), _parts(other), protocol=True, edits=True)
+    return next(_said(field, pair, names) for field, pair, _ in found)
+
+
+def ensure_alike(
+    runs: Sequence[Parts], names: Sequence[str], *, protocol: bool, edits: bool = False
+) -> None:
     """Refuse what `ensure_comparable` does, of runs that may have no result yet.
 
     Raises:
         ResultError: two of them differ; names both, the field, and what to do.
     """
     for run, name in zip(runs[1:], names[1:], strict=True):
-        for field, pair, advice in _differences(runs[0], run, protocol):
-            raise _unlike(field, pair, (names[0], name), advice)
+        for field, pair, advice in _differences(runs[0], run, protocol=protocol, edits=edits):
+            raise ResultError(
+                f"runs with different {field.partition('.')[0]} cannot share a table or a figure: "
+                f"{_said(field, pair, (names[0], name))}; {advice}, or leave one out"
+            )
 
 
-def _unlike(field: str, pair: tuple[Any, Any], names: tuple[str, str], advice: str) -> ResultError:
-    return ResultError(
-        f"runs with different {field.partition('.')[0]} cannot share a table or a figure: {field} "
-        f"is {_shown(pair[0])} in {names[0]} and {_shown(pair[1])} in {names[1]}; {advice}, or "
-        "leave one out"
-    )
+def _said(field: str, pair: tuple[Any, Any], names: tuple[str, str]) -> str:
+    return f"{field} is {_shown(pair[0])} in {names[0]} and {_shown(pair[1])} in {names[1]}"
 
 
 def _differences(
-    one: Parts, other: Parts, protocol: bool
+    one: Parts, other: Parts, *, protocol: bool, edits: bool
 ) -> Iterator[tuple[str, tuple[Any, Any], str]]:
     for field, advice in (_SAME | (_PROTOCOL if protocol else {})).items():
         ours, theirs = _read(one, field), _read(other, field)
@@ -98,6 +99,9 @@ def _differences(
             yield f"{field}, {_shown(key)},", (ours.get(key), theirs.get(key)), advice
         else:
             yield field, (ours, theirs), advice
+    numbers = one["protocol"].get("num_edits"), other["protocol"].get("num_edits")
+    if edits and numbers[0] != numbers[1]:
+        yield "protocol.num_edits", numbers, f"compare them with --at {min(numbers)}"
 
 
 def _parts(result: Result) -> dict[str, Any]:

@@ -137,8 +137,7 @@ def around(wrapper: str, about: OwnEditor, card: Card) -> Card:
 
 
 def _cut(text: str) -> str:
-    fits = len(text) <= MOST_LETTERS
-    return text if fits else textwrap.shorten(text, MOST_LETTERS, placeholder=" …")
+    return textwrap.shorten(text, MOST_LETTERS, placeholder=" …")
 
 
 def score_of(score: Mapping[str, list[str]], stream: str) -> list[str]:

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ._jsontext import parse_json
 
 SCHEMA_VERSION = 1
+LARGEST = 1e300
+"""Of numbers without a bound: what is larger cannot be added up."""
 MAX_BYTES = 64 << 20
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from ..comparable import protocol_key
+from .._one_line import one_line
+from ..comparable import first_difference, protocol_key
 from ..entry import Entry
-from ..results import ResultError
+from ..results import Result, ResultError
 from .filed import Filed, read_entries
-from .protocol import protocol_parts
 from .standings import standings
 
 
@@ -25,37 +24,25 @@ def where_it_stands(entry: Entry, folder: Path) -> str:
         # A folder that is not there holds nothing.
         found = read_entries(folder) if any(folder.rglob("*.json")) else []
     except ResultError as error:
-        return f"not known: {error}"
-    others = [each for each in found if each.place != entry.place]
+        return f"not known: {one_line(str(error))}"
+    tables: dict[str, list[Filed]] = {}
+    for each in found:
+        if each.place != entry.place:
+            tables.setdefault(protocol_key(each.entry.result), []).append(each)
     ours = Filed(entry, entry.place, "", folder / entry.place)
-    key = protocol_key(entry.result)
-    (table,) = standings([*(x for x in others if protocol_key(x.entry.result) == key), ours])
+    (table,) = standings([*tables.pop(protocol_key(entry.result), ()), ours])
     if len(table.ranked) == 1:
-        return f"alone: {_why_alone(entry, others)}"
+        return f"alone: {one_line(_why_alone(entry.result, tables.values()))}"
     ranked = next(each for each in table.ranked if ours in each.row.runs)
-    return (
-        f"{ranked.row.label} is {ranked.text} of {len(table.ranked)} by S, {table.title}: "
-        f"{table.asked}"
-    )
+    place = f"{ranked.row.label} is {ranked.text} of {len(table.ranked)} by S"
+    return one_line(f"{place}, {table.title}: {table.asked}")
 
 
-def _why_alone(entry: Entry, others: Sequence[Filed]) -> str:
-    """Return what tells an entry from most others on the same model."""
-    result = entry.result
+def _why_alone(result: Result, tables: Iterable[list[Filed]]) -> str:
     weights = result.model.weights_sha256
-    tables = Counter(
-        protocol_key(each.entry.result)
-        for each in others
-        if each.entry.result.model.weights_sha256 == weights
-    )
-    tables.pop(protocol_key(result), None)  # other samples of its own row
-    if not tables:
+    on_it = [table for table in tables if table[0].entry.result.model.weights_sha256 == weights]
+    if not on_it:
         return "no other editor is there on this model"
-    ((key, count),) = tables.most_common(1)
-    theirs = next(x.entry.result for x in others if protocol_key(x.entry.result) == key)
-    here, there = protocol_parts(result), protocol_parts(theirs)
-    part = next(name for name in here if here[name] != there[name])
-    return (
-        f'its "{part}" is {here[part]}; that of {count} other entries on this model is '
-        f"{there[part]}"
-    )
+    largest = max(on_it, key=len)
+    names = "this entry", f"{len(largest)} others on this model"
+    return first_difference(result, largest[0].entry.result, names)

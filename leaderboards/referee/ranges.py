@@ -9,13 +9,11 @@ from typing import Any
 
 from ..entry import Entry
 from ..headline import MAGNITUDES, is_known_of_task, is_unbounded
-from ..results import Curves, Result, Summary, TransferRecord
+from ..results import LARGEST, Curves, Result, Summary, TransferRecord
 from .problem import Problem, short
 
 JOURNAL = {"config.json", "edits.jsonl", "checkpoints.jsonl"}
 Bounds = tuple[float, float]
-_LARGEST = 1e300
-"""Of numbers without a bound; what is larger cannot be added up."""
 _LAST_FACT = 2**53
 """Largest case id; tables of 64-bit numbers hold it, and every JSON reader."""
 
@@ -27,12 +25,12 @@ def is_share(metric: str) -> bool:
 
 def _of_edits(metric: str) -> Bounds:
     if is_unbounded(metric):
-        return 0.0, _LARGEST
+        return 0.0, LARGEST
     return (-1.0, 1.0) if metric in MAGNITUDES else (0.0, 1.0)
 
 
 def _of_tasks(metric: str) -> Bounds:
-    return _of_edits(metric) if is_known_of_task(metric) else (-_LARGEST, _LARGEST)
+    return _of_edits(metric) if is_known_of_task(metric) else (-LARGEST, LARGEST)
 
 
 def ranges(entry: Entry) -> Iterator[Problem]:
@@ -143,7 +141,7 @@ def _curves(curves: Curves, done: int) -> Iterator[Problem]:
     }
     yield from _points(f"{at}.distance", curves.checkpoints, done, places)
     for field, values in places.items():
-        yield from _within(f"{at}.distance.{field}", values, (0.0, _LARGEST))
+        yield from _within(f"{at}.distance.{field}", values, (0.0, LARGEST))
 
 
 def _summary(summary: Summary) -> Iterator[Problem]:
@@ -195,4 +193,4 @@ def _series(entry: Entry) -> Iterator[Problem]:
 
 def _cost(result: Result) -> Iterator[Problem]:
     for name, value in result.cost.model_dump().items():
-        yield from _within(f"result.cost.{name}", [value], (0.0, _LARGEST))
+        yield from _within(f"result.cost.{name}", [value], (0.0, LARGEST))

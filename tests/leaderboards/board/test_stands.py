@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,13 +41,12 @@ def test_another_sample_is_no_other_row(folder: Path) -> None:
     [
         (
             Tale("rome", num_edits=50),
-            'alone: its "edits" is 50 counterfact edits, one at a time; that of 2 other entries '
-            "on this model is 60 counterfact edits, one at a time",
+            "alone: protocol.num_edits is 50 in this entry and 60 in 2 others on this model",
         ),
         (
             Tale("rome", changes={"protocol__checkpoint": {"retention": 5}}),
-            'alone: its "asked every so many edits" is retention 5; that of 2 other entries on '
-            "this model is retention 10",
+            'alone: protocol.checkpoint, "retention", is 5 in this entry and 10 in 2 others on '
+            "this model",
         ),
         (Tale("rome", model="a third"), "alone: no other editor is there on this model"),
         (Tale("none", model="another", sample=2), "alone: no other editor is there on this model"),
@@ -60,6 +60,13 @@ def test_a_folder_without_entries(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         said = where_it_stands(made_entry(Tale()), folder)
         assert said.startswith("alone: no other e"), said
+
+
+def test_it_steers_no_terminal(folder: Path) -> None:
+    hostile = Tale("rome\x1b[2J", changes={"model__name": "a\u202eb"})
+    write_entries(folder, [Tale("emmet", changes={"model__name": "a\u202eb"})])
+    for tale in (hostile, replace(hostile, num_edits=50)):
+        assert where_it_stands(made_entry(tale), folder).isprintable()
 
 
 def test_an_entry_that_cannot_be_read_is_named(folder: Path) -> None:
