@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from ..leaderboards.entry import Card
 from ..leaderboards.known import Known, around
 from ..leaderboards.recompute import Ran
+from ..leaderboards.referee.rules import card_problems
 from ..tasks.errors import InputError, unknown_name
 from ..tasks.sources import read_text
 from ..tasks.yamltext import parse_yaml
@@ -23,8 +24,8 @@ def card_for(ran: Ran, given: Path | None, known: Known) -> Card:
         known: Says which editors are ours.
 
     Raises:
-        InputError: an editor that is not ours has no card, it cannot be used, or its name is
-            too long with those of its wrappers.
+        InputError: an editor that is not ours has no card, it cannot be used, is not of that
+            editor, or its name is too long with those of its wrappers.
     """
     editor = ran.result.editor
     *wrappers, base = editor.name.split("+")
@@ -32,19 +33,25 @@ def card_for(ran: Ran, given: Path | None, known: Known) -> Card:
         if given is not None:
             raise InputError(f"--card: {editor.name} is an editor of this project and has its card")
         return known.cards(editor.name)[-1]
-    card = read_card(given or _beside(ran, base))
+    path = given or _beside(ran, base)
+    card = read_card(path)
     for wrapper in reversed(wrappers):
         try:
             card = around(wrapper, known.own.editors[wrapper][-1], card)
         except ValidationError as error:
             raise _unfit(f"card of {wrapper}+{card.name}", error) from None
+    for problem in card_problems(card, ran.result, known):
+        raise InputError(f"editor card {path}: {problem.field}: {problem.text}")
     return card
 
 
 def _beside(ran: Ran, base: str) -> Path:
     """Return where the card of an editor from a file is looked for."""
     request = ran.journal.part("request").get("editor_path")
-    path = Path(request).with_suffix(".yaml") if isinstance(request, str) and request else None
+    path = None
+    if isinstance(request, str) and request:
+        # From where the run was made it may be another file than from here: messages name it whole.
+        path = Path(request).with_suffix(".yaml").absolute()
     if path is None or not path.is_file():
         where = f"there is none at {path}" if path else "it came with another package"
         raise InputError(

@@ -14,7 +14,7 @@ from .entry import ENTRIES, MAX_BYTES, Card, Entry, Submission
 from .known import Known
 from .recompute import Ran, mismatches, series_and_collapse
 from .referee.folder import entry_problems, run_name
-from .referee.rules import card_problems, refusals
+from .referee.rules import refusals
 from .results import ResultError
 
 
@@ -46,7 +46,7 @@ def entry_of(ran: Ran, card: Card, known: Known, *, team: str, paper: str | None
     folder, result = ran.folder, ran.result
     for mismatch in mismatches(ran):
         raise ResultError(f"{folder}: {mismatch}: what was measured has been changed; run it again")
-    for problem in (*refusals(result, known), *card_problems(card, result, known)):
+    for problem in refusals(result, known):
         raise ResultError(f"{folder}: {problem.field}: {problem.text}")
     try:
         submission = Submission(team=team, paper=paper, card=card)

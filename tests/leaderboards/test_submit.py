@@ -366,7 +366,9 @@ def test_cards_that_do_not_fit(
 ) -> None:
     assert old in CARD
     (tmp_path / "theirs.yaml").write_text(CARD.replace(old, new), encoding="utf-8")
-    assert says in refused(theirs, entries)
+    line = refused(theirs, entries)
+    assert says in line
+    assert line.startswith(f"error: editor card {tmp_path / 'theirs.yaml'}: ")
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "just words"])
